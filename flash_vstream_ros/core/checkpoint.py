@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoint: the published layout -> modules, strictly."""
+
+import hashlib
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPVisionConfig, CLIPVisionModel, LlamaConfig
+
+from flash_vstream_ros.core.abstract_memory import SemanticAttention
+from flash_vstream_ros.core.checkpoint_files import (
+    CheckpointError,
+    read_json,
+    read_tensors,
+    resolve_folder,
+)
+from flash_vstream_ros.core.config import MemoryGeometry
+from flash_vstream_ros.core.encoder import Encoder
+from flash_vstream_ros.core.language_model import LanguageModel
+from flash_vstream_ros.core.projector import Projector
+
+TOWER = 'model.vision_tower.vision_tower.vision_model.'
+ATTENTION = 'model.attention_model.'
+PROJECTOR = 'model.mm_projector.'
+# Buffers that older versions of transformers saved; they are computed, not read.
+_COMPUTED = re.compile(r'.*(rotary_emb\.inv_freq|embeddings\.position_ids)$')
+
+# Built in, so that a robot without network loads a checkpoint that holds its own vision tensors.
+KNOWN_TOWERS: dict[str, dict[str, Any]] = {
+    'openai/clip-vit-large-patch14': {
+        'hidden_size': 1024,
+        'intermediate_size': 4096,
+        'num_hidden_layers': 24,
+        'num_attention_heads': 16,
+        'image_size': 224,
+        'patch_size': 14,
+        'hidden_act': 'quick_gelu',
+        'layer_norm_eps': 1e-5,
+    },
+}
+
+
+class NamedTensor(NamedTuple):
+    """One tensor of a checkpoint."""
+
+    key: str
+    tensor: Tensor
+    source: str  # for messages
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a checkpoint's ``config.json`` says, read once."""
+
+    geometry: MemoryGeometry
+    language: LlamaConfig
+    vision: CLIPVisionConfig
+    select_layer: int
+    attention_width: int
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any], vision: CLIPVisionConfig) -> 'ModelConfig':
+        """Read and check a parsed ``config.json``.
+
+        :param vision: config of the vision tower that it names.
+        :raises CheckpointError: a value this package cannot serve, by name.
+        """
+        expected = {
+            'model_type': 'vstream',
+            'mm_projector_type': 'mlp2x_gelu',
+            'mm_vision_select_feature': 'patch',
+            'compress_type': 'mean',
+            'mm_hidden_size': vision.hidden_size,
+        }
+        for key, value in expected.items():
+            if config.get(key) != value:
+                raise CheckpointError(
+                    f'config.json: {key}: expected {value!r}, got {config.get(key)!r}'
+                )
+        side = vision.image_size // vision.patch_size
+        language = {k: v for k, v in config.items() if k not in ('model_type', 'architectures')}
+        try:
+            geometry = MemoryGeometry.from_checkpoint_config(config, side)
+        except ValueError as error:
+            raise CheckpointError(f'config.json: {error}') from error
+        return cls(
+            geometry=geometry,
+            language=LlamaConfig(**language),
+            vision=vision,
+            select_layer=config.get('mm_vision_select_layer', -2),
+            attention_width=config.get('compress_Turing_hidden_dim', 32),
+        )
+
+
+@dataclass
+class Modules:
+    """A loaded model. Either half is None where only the other one was asked for."""
+
+    config: ModelConfig
+    encoder_id: str
+    encoder: Encoder | None
+    attention: SemanticAttention | None
+    projector: Projector | None
+    language_model: LanguageModel | None
+    report: str  # what was loaded and how long it took
+
+
+def load_checkpoint(
+    path: str | Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    parts: Iterable[str] = ('vision', 'language'),
+) -> tuple[Path, Modules]:
+    """Load a checkpoint in the published layout, tensor by tensor, never holding two copies.
+
+    :param path: its folder, or a hub id as ``owner/name`` or ``owner/name@revision``.
+    :param parts: ``vision`` (encoder, semantic attention) and ``language`` (projector, language
+        model). All keys are checked either way.
+    :returns: the folder, and the modules on ``device`` in ``dtype`` (semantic attention: float32).
+    :raises CheckpointError: a file or key is missing, unexpected, damaged or of a wrong shape.
+    """
+    started = time.perf_counter()
+    folder = resolve_folder(path)
+    raw = read_json(folder / 'config.json')
+    tower_folder, vision = _vision_config(raw, folder)
+    modules = assemble(
+        ModelConfig.from_dict(raw, vision),
+        _all_tensors(folder, tower_folder, str(raw.get('mm_vision_tower'))),
+        device,
+        dtype,
+        parts,
+    )
+    seconds = time.perf_counter() - started
+    modules.report = f'{folder}: {modules.report} in {seconds:.1f} s'
+    return folder, modules
+
+
+def assemble(
+    config: ModelConfig,
+    tensors: Iterable[NamedTensor],
+    device: torch.device,
+    dtype: torch.dtype,
+    parts: Iterable[str] = ('vision', 'language'),
+) -> Modules:
+    """Put named tensors into modules.
+
+    :raises CheckpointError: a key is missing, unexpected or of a wrong shape.
+    """
+    targets, shapes = _targets(config, frozenset(parts))
+    fingerprint = _Fingerprint(config)
+    seen: dict[str, str] = {}
+    loaded_bytes = 0
+    for key, tensor, source in tensors:
+        if _COMPUTED.match(key):
+            continue
+        _check_key(key, tensor, source, shapes, seen)
+        fingerprint.add(key, tensor)
+        prefix = next(p for p in targets if key.startswith(p))
+        module = targets[prefix]
+        if module is not None and key.removeprefix(prefix) in module.loadable:
+            kept = torch.float32 if prefix == ATTENTION else dtype
+            copy = tensor.to(device=device, dtype=kept, copy=True)
+            _set_parameter(module.root, key.removeprefix(prefix), copy)
+            loaded_bytes += copy.nbytes
+    missing = sorted(shapes.keys() - seen.keys())
+    if missing:
+        where = ', '.join(sorted(set(seen.values()))) or 'the checkpoint'
+        raise CheckpointError(
+            f'{missing[0]}: expected {shapes[missing[0]]} in {where}, found no such key '
+            f'({len(missing)} keys are missing)'
+        )
+    return _finish(config, targets, fingerprint, device, loaded_bytes)
+
+
+def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Shape of every key of a checkpoint."""
+    return _targets(config, frozenset(('vision', 'language')))[1]
+
+
+class _Target(NamedTuple):
+    root: nn.Module  # the module its keys are named from
+    loadable: frozenset[str]  # its parameters; other keys of the checkpoint are checked only
+    module: nn.Module
+
+
+def _targets(
+    config: ModelConfig, parts: frozenset[str]
+) -> tuple[dict[str, _Target | None], dict[str, tuple[int, ...]]]:
+    """Modules without storage by key prefix, and the shape of every key, loaded or not."""
+    if not parts or not parts <= {'vision', 'language'}:
+        raise ValueError(f'parts: expected some of vision, language, got {sorted(parts)}')
+    geometry = config.geometry
+    with torch.device('meta'):
+        encoder = Encoder(config.vision, config.select_layer)
+        attention = SemanticAttention(geometry.feature_width, config.attention_width)
+        projector = Projector(geometry.feature_width, config.language.hidden_size)
+        language_model = LanguageModel(config.language)
+        whole_tower = CLIPVisionModel(config.vision)
+    # The language model's keys begin with nothing in common: it must come last.
+    roots = {
+        TOWER: ('vision', encoder.tower, encoder, whole_tower),
+        ATTENTION: ('vision', attention, attention, attention),
+        PROJECTOR: ('language', projector, projector, projector),
+        '': ('language', language_model.llama, language_model, language_model.llama),
+    }
+    targets: dict[str, _Target | None] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for prefix, (part, root, module, whole) in roots.items():
+        names = frozenset(name for name, _ in root.named_parameters())
+        targets[prefix] = _Target(root, names, module) if part in parts else None
+        shapes |= {prefix + n: tuple(p.shape) for n, p in whole.named_parameters()}
+    return targets, shapes
+
+
+def _check_key(
+    key: str,
+    tensor: Tensor,
+    source: str,
+    shapes: Mapping[str, tuple[int, ...]],
+    seen: dict[str, str],
+) -> None:
+    if key not in shapes:
+        raise CheckpointError(f'{source}: {key}: unexpected key; the published layout has no such')
+    if key in seen:
+        raise CheckpointError(f'{source}: {key}: found a second time, first in {seen[key]}')
+    if tuple(tensor.shape) != shapes[key]:
+        raise CheckpointError(
+            f'{source}: {key}: expected shape {shapes[key]}, got {tuple(tensor.shape)}'
+        )
+    seen[key] = source
+
+
+def _set_parameter(root: nn.Module, name: str, tensor: Tensor) -> None:
+    owner, _, leaf = name.rpartition('.')
+    setattr(root.get_submodule(owner), leaf, nn.Parameter(tensor, requires_grad=False))
+
+
+def _finish(
+    config: ModelConfig,
+    targets: Mapping[str, _Target | None],
+    fingerprint: '_Fingerprint',
+    device: torch.device,
+    loaded_bytes: int,
+) -> Modules:
+    loaded = {p: t.module.eval() if t else None for p, t in targets.items()}
+    for module in (loaded[TOWER], loaded['']):
+        if module is not None:
+            module.restore_buffers(device)
+    named = {TOWER: 'encoder', ATTENTION: 'semantic attention', PROJECTOR: 'projector'}
+    names = [named.get(p, 'language model') for p, module in loaded.items() if module is not None]
+    return Modules(
+        config=config,
+        encoder_id=fingerprint.hexdigest(),
+        encoder=loaded[TOWER],
+        attention=loaded[ATTENTION],
+        projector=loaded[PROJECTOR],
+        language_model=loaded[''],
+        report=f'{", ".join(names)} ({loaded_bytes / 1e9:.2f} GB on {device})',
+    )
+
+
+class _Fingerprint:
+    """Names what a memory depends on: tower, semantic attention, geometry. 16 hex digits.
+
+    Both nodes compute it from the checkpoint as stored, so that it does not depend on the dtype or
+    device of either, nor on how the tensors are spread over files.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        about = (config.geometry, config.select_layer, config.vision.hidden_act)
+        self._parts = [repr(about)]
+
+    def add(self, key: str, tensor: Tensor) -> None:
+        if key.startswith((TOWER, ATTENTION)):
+            data = tensor.contiguous().reshape(-1).view(torch.uint8).cpu().numpy()
+            digest = hashlib.sha256(data).hexdigest()
+            self._parts.append(f'{key} {tensor.dtype} {digest}')
+
+    def hexdigest(self) -> str:
+        return hashlib.sha256('\n'.join(sorted(self._parts)).encode()).hexdigest()[:16]
+
+
+def _vision_config(
+    config: Mapping[str, Any], folder: Path
+) -> tuple[Path | None, CLIPVisionConfig]:
+    """Config of the vision tower, and its folder where it lies beside the checkpoint."""
+    name = config.get('mm_vision_tower')
+    if not isinstance(name, str) or not name:
+        raise CheckpointError(f'config.json: mm_vision_tower: expected a folder or id, got {name!r}')
+    beside = (folder / name).resolve()
+    if beside.is_dir():
+        values = read_json(beside / 'config.json')
+        return beside, CLIPVisionConfig(**values.get('vision_config', values))
+    if name in KNOWN_TOWERS:
+        return None, CLIPVisionConfig(**KNOWN_TOWERS[name])
+    tower = resolve_folder(name)
+    values = read_json(tower / 'config.json')
+    return tower, CLIPVisionConfig(**values.get('vision_config', values))
+
+
+def _all_tensors(
+    folder: Path, tower_folder: Path | None, tower_name: str
+) -> Iterable[NamedTensor]:
+    """Tensors of the checkpoint, then of its vision tower where it holds none itself."""
+    has_tower = False
+    for key, tensor, source in read_tensors(folder):
+        has_tower = has_tower or key.startswith(TOWER)
+        yield NamedTensor(key, tensor, source)
+    if has_tower:
+        return
+    for key, tensor, source in read_tensors(tower_folder or resolve_folder(tower_name)):
+        if key.startswith('vision_model.'):  # a whole CLIP holds a text model besides
+            yield NamedTensor(TOWER + key.removeprefix('vision_model.'), tensor, source)

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every tunable of the package, written once: default, meaning, unit, range.
+
+What the model was trained with comes from the checkpoint (:class:`MemoryGeometry`); what belongs to
+the robot is a field of one of the other dataclasses, from which the nodes declare their parameters.
+YAML and launch files hold overrides only.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+FLOAT_TYPES = ('float32', 'bfloat16', 'float16')
+
+
+def tunable(
+    default: Any,
+    meaning: str,
+    *,
+    unit: str = '',
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: Sequence[str] = (),
+) -> Any:
+    """Make a dataclass field that knows its meaning, unit and range.
+
+    :param default: the default; its type is the type of the field.
+    :param minimum: the smallest value allowed, itself allowed.
+    :param maximum: the largest value allowed, itself allowed.
+    :param choices: the only values allowed.
+    """
+    return field(
+        default=default,
+        metadata={
+            'meaning': meaning,
+            'unit': unit,
+            'minimum': minimum,
+            'maximum': maximum,
+            'choices': tuple(choices),
+        },
+    )
+
+
+def check_tunables(config: Any) -> None:
+    """Check every field of a dataclass made of :func:`tunable` fields.
+
+    :raises ValueError: a value has another type than its default or lies outside its range.
+    """
+    for item in fields(config):
+        _check_value(item.name, getattr(config, item.name), item.default, item.metadata)
+
+
+def _check_value(name: str, value: Any, default: Any, metadata: Mapping[str, Any]) -> None:
+    is_number = isinstance(default, float) and isinstance(value, int | float)
+    if isinstance(value, bool) != isinstance(default, bool) or not (
+        is_number or isinstance(value, type(default))
+    ):
+        raise ValueError(f'{name}: expected {type(default).__name__}, got {value!r}')
+    if metadata['choices'] and value not in metadata['choices']:
+        raise ValueError(f'{name}: expected one of {list(metadata["choices"])}, got {value!r}')
+    low, high = metadata['minimum'], metadata['maximum']
+    # Written so that NaN fails as well.
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        raise ValueError(f'{name}: expected a value from {low} to {high}, got {value!r}')
+
+
+@dataclass(frozen=True)
+class MemoryGeometry:
+    """The sizes of a STAR memory, as the model was trained with them.
+
+    A slot holds a square map of ``side`` x ``side`` patches, each ``feature_width`` (D) wide. The
+    defaults are the paper's; a checkpoint's own come from :meth:`from_checkpoint_config`.
+    """
+
+    feature_width: int
+    feature_side: int = 16
+    abstract_slots: int = 25
+    abstract_side: int = 1
+    temporal_slots: int = 25
+    temporal_side: int = 4
+    retrieved_slots: int = 3
+    spatial_slots: int = 1
+    detail_side: int = 8
+    buffer_frames: int = 300
+    update_ratio: float = 0.2
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            if item.type is int and getattr(self, item.name) < 1:
+                raise ValueError(f'{item.name}: expected at least 1, got {getattr(self, item.name)}')
+        for name in ('abstract_side', 'temporal_side', 'detail_side'):
+            if self.feature_side % getattr(self, name):
+                raise ValueError(
+                    f'{name}: {getattr(self, name)} does not divide the feature map of '
+                    f'{self.feature_side} x {self.feature_side} patches'
+                )
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        if self.abstract_side != 1:
+            raise ValueError(
+                f'abstract_side: expected 1, got {self.abstract_side}; semantic attention is '
+                f'defined on whole frames only (compress_Turing_memory_size)'
+            )
+        if not 0.0 < self.update_ratio <= 1.0:
+            raise ValueError(f'update_ratio: expected 0 < ratio <= 1, got {self.update_ratio}')
+        if self.spatial_slots > self.buffer_frames:
+            raise ValueError(
+                f'spatial_slots: {self.spatial_slots} newest frames cannot come from a feature '
+                f'buffer of {self.buffer_frames}'
+            )
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a full memory: 681 for the published checkpoint."""
+        abstract = self.abstract_slots * self.abstract_side**2
+        temporal = self.temporal_slots * self.temporal_side**2
+        retrieved = min(self.retrieved_slots, self.temporal_slots)
+        return abstract + temporal + (retrieved + self.spatial_slots) * self.detail_side**2
+
+    @classmethod
+    def from_checkpoint_config(
+        cls, config: Mapping[str, Any], feature_side: int
+    ) -> 'MemoryGeometry':
+        """Read the sizes from the ``config.json`` of a checkpoint in the published layout.
+
+        :param config: the parsed ``config.json``.
+        :param feature_side: P, patches along a side of the encoder's feature map.
+        :raises ValueError: a size is missing or impossible.
+        """
+        sizes = {name: config[key] for name, key in _PUBLISHED_NAMES.items() if key in config}
+        missing = [k for n, k in _PUBLISHED_NAMES.items() if k not in config and n in _REQUIRED]
+        if missing:
+            raise ValueError(f'config.json: expected the memory sizes {missing}, found none')
+        return cls(feature_side=feature_side, **sizes)
+
+
+# Ours -> the published config.json. The published code has no name for the last two: the number of
+# retrieved frames is fixed at 3 there and the feature buffer is never cut.
+_PUBLISHED_NAMES = {
+    'feature_width': 'mm_hidden_size',
+    'abstract_slots': 'video_Turing_memory_length',
+    'abstract_side': 'compress_Turing_memory_size',
+    'temporal_slots': 'video_long_memory_length',
+    'temporal_side': 'compress_long_memory_size',
+    'spatial_slots': 'video_current_memory_length',
+    'detail_side': 'compress_size',
+    'update_ratio': 'compress_Turing_update_ratio',
+    'retrieved_slots': 'video_retrieved_memory_length',
+    'buffer_frames': 'video_feature_buffer_length',
+}
+_REQUIRED = set(_PUBLISHED_NAMES) - {'retrieved_slots', 'buffer_frames'}
+
+
+@dataclass(frozen=True)
+class FrameHandlerConfig:
+    """What a robot sets on its frame handler."""
+
+    model: str = tunable('', 'checkpoint: a folder in the published layout, or a hub id')
+    device: str = tunable('auto', 'torch device of the encoder, as cuda:0; auto: CUDA if present')
+    dtype: str = tunable('auto', 'type of the encoder; auto: float16 on CUDA, float32 on the CPU',
+                         choices=('auto', *FLOAT_TYPES))  # fmt: skip
+    sample_rate: float = tunable(
+        1.0, 'frames memorised per second of stamp time; 0: all of them. The published model was '
+        'trained at 1', unit='Hz', minimum=0.0, maximum=1000.0)  # fmt: skip
+    image_transport: str = tunable(
+        'raw', 'raw: subscribe image; compressed: subscribe image/compressed',
+        choices=('raw', 'compressed'))  # fmt: skip
+    image_reliability: str = tunable(
+        'auto', 'reliability asked of the camera; auto: reliable if all its publishers offer it',
+        choices=('auto', 'reliable', 'best_effort'))  # fmt: skip
+    publish_rate: float = tunable(
+        10.0, 'memories published per second at most', unit='Hz', minimum=0.01, maximum=1000.0)  # fmt: skip
+    silence_timeout: float = tunable(
+        3.0, 'seconds without an image after which the node says what is wrong', unit='s',
+        minimum=0.1, maximum=3600.0)  # fmt: skip
+
+    def __post_init__(self) -> None:
+        check_tunables(self)
+
+
+@dataclass(frozen=True)
+class QuestionHandlerConfig:
+    """What a robot sets on its question handler."""
+
+    model: str = tunable('', 'checkpoint: a folder in the published layout, or a hub id')
+    device: str = tunable('auto', 'torch device of the language model, as cuda:0; auto: CUDA if '
+                          'present')  # fmt: skip
+    dtype: str = tunable('auto', 'type of the language model; auto: float16 on CUDA, float32 on '
+                         'the CPU', choices=('auto', *FLOAT_TYPES))  # fmt: skip
+    max_new_tokens: int = tunable(
+        128, 'tokens of an answer at most, where the request names none', minimum=1, maximum=4096)  # fmt: skip
+    queue_size: int = tunable(
+        8, 'questions waiting behind the one being answered; one more is told BUSY', minimum=1,
+        maximum=1000)  # fmt: skip
+    default_timeout: float = tunable(
+        30.0, 'seconds for waiting and answering, where the request names none', unit='s',
+        minimum=0.01, maximum=86400.0)  # fmt: skip
+    stale_after: float = tunable(
+        5.0, 'seconds of steady time without a new memory after which answers are marked stale',
+        unit='s', minimum=0.1, maximum=86400.0)  # fmt: skip
+    temperature: float = tunable(
+        0.0, 'sampling temperature; 0: the most probable token each time', minimum=0.0,
+        maximum=5.0)  # fmt: skip
+    top_p: float = tunable(
+        1.0, 'probability mass sampled from, where temperature is above 0', minimum=0.01,
+        maximum=1.0)  # fmt: skip
+    seed: int = tunable(0, 'seed of the sampling, where temperature is above 0', minimum=0,
+                        maximum=2**31 - 1)  # fmt: skip
+
+    def __post_init__(self) -> None:
+        check_tunables(self)

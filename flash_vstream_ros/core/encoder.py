@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Encoder: camera frames -> CLIP feature maps."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPVisionConfig, CLIPVisionModel
+
+# Of OpenAI's CLIP, on pixel values of 0 to 1, RGB.
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+Frames = np.ndarray | Tensor | Sequence[np.ndarray | Tensor]
+
+
+class Encoder(nn.Module):
+    """CLIP's vision tower up to the layer the memory reads; the layers behind it do not exist.
+
+    :param config: of the whole tower.
+    :param select_layer: index into the tower's hidden states, -2 for the published model: the
+        output of the last layer but one.
+    """
+
+    def __init__(self, config: CLIPVisionConfig, select_layer: int = -2) -> None:
+        super().__init__()
+        states = config.num_hidden_layers + 1  # hidden_states[0] is the embedding
+        if not -states <= select_layer < states:
+            raise ValueError(
+                f'mm_vision_select_layer: expected {-states} to {states - 1}, got {select_layer}'
+            )
+        kept = CLIPVisionConfig(**{**config.to_dict(), 'num_hidden_layers': select_layer % states})
+        self.image_size = config.image_size
+        self.side = config.image_size // config.patch_size
+        self.width = config.hidden_size
+        self.tower = CLIPVisionModel(kept)
+
+    def restore_buffers(self, device: torch.device) -> None:
+        """Make anew what no checkpoint holds: the numbers of the positions."""
+        embeddings = self.tower.embeddings
+        positions = torch.arange(embeddings.num_positions, device=device)
+        embeddings.position_ids = positions.expand((1, -1))
+
+    @torch.no_grad()
+    def forward(self, frames: Frames) -> Tensor:
+        """Encode frames of any size.
+
+        :param frames: (B, H, W, 3) uint8 RGB, array or tensor, or a list of (H, W, 3) whose sizes
+            may differ.
+        :returns: (B, P, P, D) patch features in the tower's dtype, row by row.
+        """
+        tower = self.tower
+        pixels = torch.stack([self.preprocess(frame) for frame in frames])
+        hidden = tower.embeddings(pixels.to(tower.dtype))  # (B, 1 + P * P, D)
+        hidden = tower.encoder(inputs_embeds=tower.pre_layrnorm(hidden)).last_hidden_state
+        # Drop the class token; (B, P * P, D) -> (B, P, P, D)
+        return hidden[:, 1:].unflatten(1, (self.side, self.side))
+
+    def preprocess(self, frame: np.ndarray | Tensor) -> Tensor:
+        """Resize, crop and normalise one frame as CLIP does, on the encoder's device.
+
+        Shortest edge to the input size (bicubic, antialiased, rounded to grey levels), centre crop,
+        mean and standard deviation of CLIP.
+
+        :param frame: (H, W, 3) uint8 RGB.
+        :returns: (3, S, S) float32.
+        :raises ValueError: another shape or type.
+        """
+        pixels = torch.as_tensor(frame)
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != torch.uint8 or not len(pixels):
+            raise ValueError(
+                f'frame: expected (H, W, 3) uint8 RGB, got {tuple(pixels.shape)} {pixels.dtype}'
+            )
+        pixels = pixels.to(self.tower.device).permute(2, 0, 1)[None].float()  # (1, 3, H, W)
+        size = self.image_size
+        height, width = pixels.shape[2:]
+        short = min(height, width)
+        resized = (size * height // short, size * width // short)
+        pixels = functional.interpolate(pixels, resized, mode='bicubic', antialias=True)
+        top, left = (resized[0] - size) // 2, (resized[1] - size) // 2
+        pixels = pixels[0, :, top : top + size, left : left + size].round().clamp(0, 255)
+        mean, std = (pixels.new_tensor(v).view(3, 1, 1) for v in (CLIP_MEAN, CLIP_STD))
+        return (pixels / 255.0 - mean) / std

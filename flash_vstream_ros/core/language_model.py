@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Language model: prefill of the prefix, prefill of the question, decoding."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Keys and values of everything before the question. Read only, so that questions share it."""
+
+    layers: tuple[tuple[Tensor, Tensor], ...]  # per layer (1, heads, N, E / heads) each
+
+    @property
+    def length(self) -> int:
+        """N, the tokens in it."""
+        return self.layers[0][0].shape[2]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen from its logits.
+
+    :param temperature: 0 takes the most probable token.
+    :param top_p: draw from the smallest set of tokens that holds this much probability.
+    :param generator: of the language model's device; needed where temperature is above 0.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    generator: torch.Generator | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.temperature:
+            raise ValueError(f'temperature: expected 0 or more, got {self.temperature}')
+        if not 0.0 < self.top_p <= 1.0:
+            raise ValueError(f'top_p: expected 0 < top_p <= 1, got {self.top_p}')
+        if self.temperature > 0.0 and self.generator is None:
+            raise ValueError('generator: expected a torch.Generator with temperature above 0')
+
+    def choose(self, logits: Tensor) -> Tensor:
+        """Choose a token.
+
+        :param logits: (V,) float32.
+        :returns: int64 scalar.
+        """
+        if self.temperature == 0.0:
+            return logits.argmax()
+        probabilities, order = (logits / self.temperature).softmax(-1).sort(descending=True)
+        # Keep a token if the more probable ones before it hold less than top_p: at least one stays.
+        before = probabilities.cumsum(-1) - probabilities
+        kept = probabilities.where(before < self.top_p, 0.0)
+        return order[torch.multinomial(kept, 1, generator=self.generator)[0]]
+
+
+class LanguageModel(nn.Module):
+    """Llama (Vicuna-7B v1.5 in the published model) over its own key/value cache.
+
+    :param config: of the language model.
+    """
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__()
+        self.llama = LlamaForCausalLM(config)
+
+    def restore_buffers(self, device: torch.device) -> None:
+        """Make anew what no checkpoint holds: the rotary frequencies (float32 always)."""
+        self.llama.model.rotary_emb = LlamaRotaryEmbedding(self.llama.config).to(device)
+
+    @property
+    def context(self) -> int:
+        """The longest text in tokens, memory and answer included."""
+        return self.llama.config.max_position_embeddings
+
+    def embed(self, token_ids: Sequence[int]) -> Tensor:
+        """Token ids -> (N, E) embeddings."""
+        embeddings = self.llama.get_input_embeddings()
+        return embeddings(torch.tensor(token_ids, device=embeddings.weight.device))
+
+    @torch.no_grad()
+    def prefill_prefix(self, embeddings: Tensor) -> Prefix:
+        """Compute keys and values of the prefix, which does not depend on any question.
+
+        :param embeddings: (N, E) embeddings of text and projected memory tokens.
+        """
+        cache = DynamicCache(config=self.llama.config)
+        # The decoder alone: nobody asks for the logits of a prefix.
+        self.llama.model(inputs_embeds=embeddings[None], past_key_values=cache, use_cache=True)
+        return Prefix(tuple((layer.keys, layer.values) for layer in cache.layers))
+
+    @torch.no_grad()
+    def prefill_question(
+        self, prefix: Prefix, token_ids: Sequence[int]
+    ) -> tuple[Tensor, DynamicCache]:
+        """Read the question behind the prefix, which stays as it is.
+
+        :returns: (V,) float32 logits of the first token of the answer, and the cache to go on with.
+        """
+        cache = DynamicCache(prefix.layers)
+        return self._forward(token_ids, cache)[-1], cache
+
+    @torch.no_grad()
+    def decode(
+        self, logits: Tensor, cache: DynamicCache, sampling: Sampling
+    ) -> Iterator[tuple[int, float]]:
+        """Speak without end: who asks decides when to stop, before each token is computed.
+
+        :param logits: (V,) of the first token.
+        :returns: token ids with their natural log-probability (at temperature 1).
+        """
+        while True:
+            token = sampling.choose(logits)
+            log_probability = logits.log_softmax(-1)[token]
+            # One wait for the device a token.
+            token_id, value = torch.stack([token.double(), log_probability.double()]).tolist()
+            yield int(token_id), value
+            logits = self._forward([int(token_id)], cache)[-1]
+
+    @torch.no_grad()
+    def score(self, logits: Tensor, cache: DynamicCache, token_ids: Sequence[int]) -> float:
+        """Summed natural log-probability of one given answer; the cache is left as it was.
+
+        :param logits: (V,) of the answer's first token.
+        :param token_ids: the answer, at least one token.
+        """
+        rows = [logits[None]]
+        if len(token_ids) > 1:
+            rows.append(self._forward(token_ids[:-1], cache))
+            cache.crop(1 - len(token_ids))  # a negative number of tokens: removed from the end
+        chosen = torch.tensor(token_ids, device=logits.device)[:, None]
+        return torch.cat(rows).log_softmax(-1).gather(1, chosen).sum().item()
+
+    def _forward(self, token_ids: Sequence[int], cache: DynamicCache) -> Tensor:
+        """Append tokens to the cache. Returns (N, V) float32 logits."""
+        embeddings = self.embed(token_ids)[None]
+        output = self.llama(inputs_embeds=embeddings, past_key_values=cache, use_cache=True)
+        return output.logits[0].float()

@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flash-VStream, the whole thing: frames in, memory, questions answered. Read this first.
+
+    vstream = FlashVStream.from_pretrained('models/some-checkpoint')
+    memory = vstream.new_memory()
+    for frame, stamp_ns in camera:
+        vstream.write(memory, frame, stamp_ns)
+    print(vstream.answer(memory.snapshot(), 'What is on the table?').text)
+
+The two halves run in two processes on a robot: the frame handler perceives (``encode``, ``write``),
+the question handler answers (``answer``). The snapshot is all that goes between them.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flash_vstream_ros.core.checkpoint import Modules, load_checkpoint
+from flash_vstream_ros.core.config import FLOAT_TYPES, QuestionHandlerConfig
+from flash_vstream_ros.core.encoder import Frames
+from flash_vstream_ros.core.language_model import Prefix, Sampling
+from flash_vstream_ros.core.prompt import Prompt, TextStream
+from flash_vstream_ros.core.snapshot import MemorySnapshot
+from flash_vstream_ros.core.star_memory import StarMemory
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer and what it cost."""
+
+    text: str
+    token_ids: tuple[int, ...]  # end of text included
+    finish_reason: str  # stop, length, choice, deadline, cancelled
+    mean_log_probability: float  # natural logarithm, over token_ids; 0 where there are none
+    choice_probabilities: tuple[float, ...]  # one a choice, summing to 1; empty without choices
+    prompt_tokens: int
+    answer_tokens: int
+    time_to_first_token: float  # seconds from the call
+    total_time: float  # seconds from the call
+
+
+class FlashVStream:
+    """A loaded model. For one thread at a time; memories and snapshots may be anywhere.
+
+    :param modules: what :func:`~flash_vstream_ros.core.checkpoint.load_checkpoint` returned.
+    :param prompt: the checkpoint's prompt; needed to answer.
+    """
+
+    def __init__(self, modules: Modules, prompt: Prompt | None, device: torch.device) -> None:
+        self.config = modules.config
+        self.geometry = modules.config.geometry
+        self.encoder_id = modules.encoder_id
+        self.device = device
+        self.encoder = modules.encoder
+        self.attention = modules.attention
+        self.projector = modules.projector
+        self.language_model = modules.language_model
+        self.prompt = prompt
+        self._prefix: tuple[tuple, Prefix] | None = None  # of the newest snapshot asked about
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | os.PathLike,
+        device: str | torch.device = 'cpu',
+        dtype: str | torch.dtype = 'float32',
+        parts: Sequence[str] = ('vision', 'language'),
+    ) -> 'FlashVStream':
+        """Load a checkpoint in the published layout.
+
+        :param path: its folder, or a hub id as ``owner/name`` or ``owner/name@revision``.
+        :param device: a torch device, or ``auto``: CUDA where there is one.
+        :param dtype: float32, bfloat16, float16, or ``auto``: float16 on CUDA, else float32.
+        :param parts: ``vision`` to perceive, ``language`` to answer.
+        :raises CheckpointError: the checkpoint is not there, damaged, or of another layout.
+        """
+        device = resolve_device(device)
+        dtype = resolve_dtype(dtype, device)
+        folder, modules = load_checkpoint(os.fspath(path), device, dtype, parts)
+        prompt = Prompt.from_file(folder / 'tokenizer.model') if 'language' in parts else None
+        logger.info('loaded %s as %s', modules.report, dtype)
+        return cls(modules, prompt, device)
+
+    def new_memory(self) -> StarMemory:
+        """Make an empty memory for one stream."""
+        self._need(self.attention, 'vision')
+        return StarMemory(self.geometry, self.attention, self.encoder_id, self.device)
+
+    def load_memory(self, path: str | os.PathLike) -> StarMemory:
+        """Read a saved memory, which goes on as if never stopped; see :meth:`StarMemory.load`."""
+        self._need(self.attention, 'vision')
+        return StarMemory.load(path, self.geometry, self.attention, self.encoder_id, self.device)
+
+    def encode(self, frames: Frames) -> Tensor:
+        """Encode frames.
+
+        :param frames: (B, H, W, 3) uint8 RGB, or a list of (H, W, 3).
+        :returns: (B, P, P, D) features.
+        """
+        self._need(self.encoder, 'vision')
+        return self.encoder(frames)
+
+    def write(self, memory: StarMemory, frame: np.ndarray | Tensor, stamp_ns: int) -> None:
+        """Memorise one frame.
+
+        :param frame: (H, W, 3) uint8 RGB.
+        :param stamp_ns: nanoseconds, after all stamps before.
+        """
+        memory.write(self.encode(frame[None])[0], stamp_ns)
+
+    @torch.no_grad()
+    def prepare(self, snapshot: MemorySnapshot) -> Prefix:
+        """Prefill all that comes before the question, or reuse it: one snapshot, one prefill."""
+        if self._prefix is None or self._prefix[0] != snapshot.key:
+            self._prefix = None  # frees its memory before the next one needs it
+            tokens = snapshot.tokens().to(self.device, self.projector[0].weight.dtype)
+            text = self.language_model.embed(self.prompt.before_memory())
+            embeddings = torch.cat([text, self.projector(tokens)])  # (text + N, E)
+            self._prefix = (snapshot.key, self.language_model.prefill_prefix(embeddings))
+        return self._prefix[1]
+
+    def answer(
+        self, snapshot: MemorySnapshot, question: str, choices: Sequence[str] = (), **options
+    ) -> Answer:
+        """Answer a question about one snapshot; all arguments are :meth:`stream_answer`'s."""
+        pieces = self.stream_answer(snapshot, question, choices, **options)
+        while True:
+            try:
+                next(pieces)
+            except StopIteration as end:
+                return end.value
+
+    def stream_answer(
+        self,
+        snapshot: MemorySnapshot,
+        question: str,
+        choices: Sequence[str] = (),
+        *,
+        max_new_tokens: int = QuestionHandlerConfig.max_new_tokens,
+        sampling: Sampling = Sampling(),
+        cancelled: Callable[[], bool] = lambda: False,
+        deadline: float = float('inf'),
+    ) -> Generator[str, None, Answer]:
+        """Answer a question, piece by piece.
+
+        :param choices: the answer is the most probable one of these, where given.
+        :param max_new_tokens: tokens at most; fewer where the model's context ends before.
+        :param cancelled: asked before each token; True ends the answer.
+        :param deadline: time of ``time.monotonic`` at which the answer ends.
+        :returns: pieces of text as they come; the generator's value is the :class:`Answer`.
+        :raises ValueError: the snapshot is empty or of another encoder, the question is empty or
+            too long, a choice is empty.
+        """
+        started = time.perf_counter()
+        self._need(self.language_model, 'language')
+        self.check_request(snapshot, question, choices, max_new_tokens)
+        question_ids = self.prompt.after_memory(question)
+        prefix = self.prepare(snapshot)
+        prompt_tokens = prefix.length + len(question_ids)
+        room = self.language_model.context - prompt_tokens
+        if room < 1:
+            raise ValueError(
+                f'question: {len(question_ids)} tokens behind {prefix.length} of memory do not fit '
+                f'a context of {self.language_model.context}; ask a shorter one'
+            )
+        logits, cache = self.language_model.prefill_question(prefix, question_ids)
+        clock = _Clock(started, prompt_tokens)
+        if choices:
+            ids = [self.prompt.choice(choice) for choice in choices]
+            stop = _stop_check(cancelled, deadline)
+            return (yield from self._choose(choices, ids, room, logits, cache, clock, stop))
+        tokens = self.language_model.decode(logits, cache, sampling)
+        stop = _stop_check(cancelled, deadline)
+        return (yield from self._speak(tokens, min(max_new_tokens, room), clock, stop))
+
+    def check_request(
+        self,
+        snapshot: MemorySnapshot,
+        question: str,
+        choices: Sequence[str] = (),
+        max_new_tokens: int = 1,
+    ) -> None:
+        """Check what can be checked without computing.
+
+        :raises ValueError: see :meth:`stream_answer`.
+        """
+        if snapshot.encoder_id != self.encoder_id:
+            raise ValueError(
+                f'snapshot: expected a memory of encoder {self.encoder_id}, got one of '
+                f'{snapshot.encoder_id}; both halves must load the same checkpoint'
+            )
+        if snapshot.is_empty:
+            raise ValueError('snapshot: expected a memory with frames in it, got an empty one')
+        if max_new_tokens < 1:
+            raise ValueError(f'max_new_tokens: expected at least 1, got {max_new_tokens}')
+        if isinstance(choices, str):
+            raise ValueError(f'choices: expected a list of answers, got the text {choices!r}')
+        self.prompt.after_memory(question)
+        for choice in choices:
+            self.prompt.choice(choice)
+
+    def _speak(
+        self,
+        tokens: Iterator[tuple[int, float]],
+        max_new_tokens: int,
+        clock: '_Clock',
+        stop: Callable[[], str],
+    ) -> Generator[str, None, Answer]:
+        stream = TextStream(self.prompt)
+        ids, total, text, reason = [], 0.0, '', stop()
+        while not reason:
+            token_id, log_probability = next(tokens)
+            clock.first_token()
+            ids.append(token_id)
+            total += log_probability
+            if token_id == self.prompt.end_id:
+                reason = 'stop'
+                break
+            reason = 'length' if len(ids) == max_new_tokens else stop()
+            piece = stream.add(token_id)
+            if piece:
+                text += piece
+                yield piece
+        piece = stream.finish()
+        if piece:
+            yield piece
+        return clock.answer(text + piece, ids, reason, total / max(len(ids), 1))
+
+    def _choose(
+        self,
+        choices: Sequence[str],
+        ids: Sequence[list[int]],
+        room: int,
+        logits: Tensor,
+        cache: object,
+        clock: '_Clock',
+        stop: Callable[[], str],
+    ) -> Generator[str, None, Answer]:
+        if max(map(len, ids)) > room:
+            raise ValueError(f'choices: expected at most {room} tokens, got {max(map(len, ids))}')
+        scores = []
+        for token_ids in ids:
+            if stop():
+                return clock.answer('', [], stop(), 0.0)
+            scores.append(self.language_model.score(logits, cache, token_ids))
+        clock.first_token()
+        probabilities = torch.tensor(scores, dtype=torch.float64).softmax(0).tolist()
+        best = max(range(len(choices)), key=scores.__getitem__)
+        yield choices[best]
+        mean = scores[best] / len(ids[best])
+        return clock.answer(choices[best], ids[best], 'choice', mean, probabilities)
+
+    def _need(self, part: object, name: str) -> None:
+        if part is None:
+            raise RuntimeError(
+                f"this model was loaded without its {name} part; load it with parts=('{name}',)"
+            )
+
+
+class _Clock:
+    """Counts seconds and tokens of one answer."""
+
+    def __init__(self, started: float, prompt_tokens: int) -> None:
+        self._started = started
+        self._prompt_tokens = prompt_tokens
+        self._first: float | None = None
+
+    def first_token(self) -> None:
+        if self._first is None:
+            self._first = time.perf_counter() - self._started
+
+    def answer(
+        self,
+        text: str,
+        token_ids: Sequence[int],
+        finish_reason: str,
+        mean_log_probability: float,
+        choice_probabilities: Sequence[float] = (),
+    ) -> Answer:
+        total = time.perf_counter() - self._started
+        return Answer(
+            text=text,
+            token_ids=tuple(token_ids),
+            finish_reason=finish_reason,
+            mean_log_probability=mean_log_probability,
+            choice_probabilities=tuple(choice_probabilities),
+            prompt_tokens=self._prompt_tokens,
+            answer_tokens=len(token_ids),
+            time_to_first_token=total if self._first is None else self._first,
+            total_time=total,
+        )
+
+
+def _stop_check(cancelled: Callable[[], bool], deadline: float) -> Callable[[], str]:
+    """A check that returns why to stop, or nothing."""
+
+    def check() -> str:
+        if cancelled():
+            return 'cancelled'
+        return 'deadline' if time.monotonic() >= deadline else ''
+
+    return check
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Name -> device; ``auto`` is CUDA where there is one.
+
+    :raises ValueError: no such device on this machine.
+    """
+    if device == 'auto':
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f'device: expected auto, cpu, cuda or cuda:N, got {device!r}') from error
+    devices = torch.cuda.device_count()
+    if resolved.type == 'cuda' and (resolved.index or 0) >= devices:
+        raise ValueError(f'device: {device} is not there; this machine has {devices} CUDA devices')
+    return resolved
+
+
+def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """Name -> dtype; ``auto`` is float16 on CUDA and float32 elsewhere.
+
+    :raises ValueError: not a type that models run in.
+    """
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype == 'auto':
+        return torch.float16 if device.type == 'cuda' else torch.float32
+    if dtype not in FLOAT_TYPES:
+        raise ValueError(f'dtype: expected auto or one of {list(FLOAT_TYPES)}, got {dtype!r}')
+    return getattr(torch, dtype)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which frames of a camera are memorised: decided by their header stamps alone."""
+
+from collections import Counter
+from enum import Enum
+
+NS_PER_S = 1_000_000_000
+
+
+class Decision(Enum):
+    """What becomes of a frame."""
+
+    TAKE = 'taken'
+    NEW_STREAM = 'taken into a new memory: the stamps jumped back and stayed there'
+    NOT_DUE = 'not due'
+    REPEATED = 'stamp repeated'
+    LATE = 'stamp before the newest'
+    AHEAD = 'stamp far ahead of the newest'
+    INVALID = 'stamp of zero or below'
+
+
+class FrameSampler:
+    """Takes frames at a rate, by stamp, and tells a faulty stamp from a jump of the clock.
+
+    Frames are due on a grid of the first stamp plus multiples of the period, so that the mean rate
+    is the one asked for, whatever the camera's; a frame up to a tenth of a period early counts as
+    due, so that a camera of just this rate loses none to its jitter.
+
+    A stamp that goes back, or more than ``max_gap_s`` ahead, is dropped. If the frames that follow
+    agree with it for ``settle_s`` of stamp time and three frames, the clock has jumped: back is a
+    new stream (a looped bag), ahead is the same one going on.
+
+    :param sample_rate: frames per second of stamp time; 0 takes every frame.
+    :param max_gap_s: a step ahead of more seconds than this must be confirmed.
+    :param settle_s: how long stamps must agree after a jump.
+    """
+
+    EARLY_SHARE = 0.1
+    SETTLE_FRAMES = 3
+
+    def __init__(
+        self, sample_rate: float = 1.0, max_gap_s: float = 60.0, settle_s: float = 1.0
+    ) -> None:
+        if not 0.0 <= sample_rate <= 1000.0:
+            raise ValueError(f'sample_rate: expected 0 to 1000 Hz, got {sample_rate}')
+        self._period_ns = round(NS_PER_S / sample_rate) if sample_rate else 0
+        self._early_ns = round(self._period_ns * self.EARLY_SHARE)
+        self._max_gap_ns = round(max_gap_s * NS_PER_S)
+        self._settle_ns = round(settle_s * NS_PER_S)
+        self.counts: Counter[Decision] = Counter()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._newest_ns: int | None = None  # newest stamp that was in order
+        self._origin_ns: int | None = None  # the grid's first point
+        self._next_slot = 0  # the grid point the next frame is due at
+        self._elsewhere: list[int] = []  # stamps after a jump, not yet confirmed: first, newest
+        self._elsewhere_frames = 0
+
+    def decide(self, stamp_ns: int) -> Decision:
+        """Decide about the next frame of the camera.
+
+        :param stamp_ns: its header stamp in nanoseconds.
+        """
+        decision = self._decide(stamp_ns)
+        self.counts[decision] += 1
+        return decision
+
+    def give_back(self) -> None:
+        """Make the next frame due again: the frame just taken turned out to be unusable."""
+        self._next_slot = max(self._next_slot - 1, 0)
+
+    def _decide(self, stamp_ns: int) -> Decision:
+        if stamp_ns <= 0:
+            return Decision.INVALID
+        if self._newest_ns is None:
+            return self._in_order(stamp_ns)
+        step_ns = stamp_ns - self._newest_ns
+        if step_ns == 0:
+            return Decision.REPEATED
+        if 0 < step_ns <= self._max_gap_ns:
+            self._elsewhere = []
+            return self._in_order(stamp_ns)
+        if not self._settled_elsewhere(stamp_ns):
+            return Decision.LATE if step_ns < 0 else Decision.AHEAD
+        if step_ns > 0:
+            self._elsewhere = []
+            return self._in_order(stamp_ns)
+        self._begin()
+        self._in_order(stamp_ns)
+        return Decision.NEW_STREAM
+
+    def _in_order(self, stamp_ns: int) -> Decision:
+        self._newest_ns = stamp_ns
+        if self._origin_ns is None:
+            self._origin_ns = stamp_ns
+        if self._period_ns == 0:
+            return Decision.TAKE
+        slot = (stamp_ns - self._origin_ns + self._early_ns) // self._period_ns
+        if slot < self._next_slot:
+            return Decision.NOT_DUE
+        self._next_slot = slot + 1
+        return Decision.TAKE
+
+    def _settled_elsewhere(self, stamp_ns: int) -> bool:
+        """Whether the stamps since a jump have agreed for long enough."""
+        agrees = bool(self._elsewhere) and (
+            0 < stamp_ns - self._elsewhere[1] <= self._max_gap_ns
+        )
+        if not agrees:
+            self._elsewhere, self._elsewhere_frames = [stamp_ns, stamp_ns], 0
+        self._elsewhere[1] = stamp_ns
+        self._elsewhere_frames += 1
+        spans_ns = stamp_ns - self._elsewhere[0]
+        return self._elsewhere_frames >= self.SETTLE_FRAMES and spans_ns >= self._settle_ns

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""STAR memory: spatial, temporal, abstract and retrieved memory of one stream, of fixed size."""
+
+import json
+import os
+import secrets
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from flash_vstream_ros.core.abstract_memory import AbstractMemory, SemanticAttention
+from flash_vstream_ros.core.config import MemoryGeometry
+from flash_vstream_ros.core.feature_buffer import FeatureBuffer
+from flash_vstream_ros.core.memory_file import MemoryFileError, read_memory_file, write_memory_file
+from flash_vstream_ros.core.snapshot import FLOAT16_MAX, MemorySnapshot
+from flash_vstream_ros.core.temporal_memory import TemporalMemory
+
+
+class StarMemory(nn.Module):
+    """The memory of Flash-VStream (arXiv 2406.08085, section 3.2): fixed size, endless stream.
+
+    Time and bytes of a write and a read do not depend on how many frames were ever written. All
+    arithmetic is float32. A write synchronises nothing with the host; on a GPU it is one fixed
+    series of kernels.
+
+    :param geometry: the sizes.
+    :param attention: the checkpoint's semantic attention, float32 on ``device``; not copied.
+    :param encoder_id: fingerprint of encoder weights and geometry, copied into every snapshot.
+    :param device: where the state lives.
+    """
+
+    def __init__(
+        self,
+        geometry: MemoryGeometry,
+        attention: SemanticAttention,
+        encoder_id: str = '',
+        device: torch.device | str = 'cpu',
+    ) -> None:
+        super().__init__()
+        self.geometry = geometry
+        self.encoder_id = encoder_id
+        self._attention = (attention,)  # in a tuple: weights are no state of the memory
+        g, width = geometry, geometry.feature_width
+        coarse_width = g.temporal_side**2 * width
+        self.temporal = TemporalMemory(g.temporal_slots, coarse_width, device)
+        self.abstract = AbstractMemory(g.abstract_slots, width, g.update_ratio, device)
+        detail_shape = (g.detail_side**2, width)
+        self.buffer = FeatureBuffer(g.buffer_frames, detail_shape, coarse_width, device)
+        # Frames written, first and newest stamp, stamp of the newest refused frame (0: none). On
+        # the device, because only the device knows whether a frame was refused.
+        for name in ('frames', 'oldest_ns', 'newest_ns', 'refused_ns'):
+            self.register_buffer(name, torch.zeros((), dtype=torch.int64, device=device))
+        map_shape = (g.feature_side, g.feature_side, width)
+        self.register_buffer('_feature', torch.zeros(map_shape, device=device), persistent=False)
+        self.register_buffer('_stamp_ns', torch.zeros_like(self.frames), persistent=False)
+        self._empty_state = {  # small tensors only: the buffers behind them need no zeroing
+            name: value.clone() for name, value in self.state_dict().items() if value.ndim < 2
+        }
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything and begin a new stream under a new ``memory_id``."""
+        self.load_state_dict(self._empty_state, strict=False)
+        self.temporal.costs.fill_(torch.inf)
+        self.temporal.centroids.zero_()
+        self.memory_id = secrets.randbelow(2**64 - 1) + 1
+        self.newest_stamp_ns = 0  # the newest stamp offered, known without asking the device
+
+    @property
+    def frames_written(self) -> int:
+        """Frames in the memory; asks the device."""
+        return int(self.frames)
+
+    @torch.no_grad()
+    def write(self, feature: Tensor, stamp_ns: int) -> None:
+        """Memorise one frame.
+
+        A feature that is not finite or does not fit float16 has no effect. It is refused at once on
+        the CPU; on a GPU, where finding out would mean waiting for it, at the next read.
+
+        :param feature: (P, P, D) of any floating type, on any device.
+        :param stamp_ns: stamp of the frame in nanoseconds, after all stamps before.
+        :raises ValueError: wrong shape or type, a stamp that does not grow, a value out of range;
+            the memory is as it was.
+        """
+        if not feature.is_floating_point() or feature.shape != self._feature.shape:
+            raise ValueError(
+                f'feature: expected floats of shape {tuple(self._feature.shape)}, '
+                f'got {feature.dtype} of shape {tuple(feature.shape)}'
+            )
+        self._check_stamp(stamp_ns)
+        self._feature.copy_(feature)
+        if self._feature.device.type == 'cpu' and not _fits(self._feature):
+            raise ValueError(_refusal(stamp_ns))
+        self._stamp_ns.fill_(stamp_ns)
+        self._commit()
+        self.newest_stamp_ns = stamp_ns
+
+    def _check_stamp(self, stamp_ns: int) -> None:
+        if not 0 < stamp_ns < 2**63:
+            raise ValueError(f'stamp_ns: expected 1 to 2**63 - 1 nanoseconds, got {stamp_ns}')
+        if stamp_ns <= self.newest_stamp_ns:
+            raise ValueError(
+                f'stamp_ns: expected a stamp after the newest one, {self.newest_stamp_ns}, got '
+                f'{stamp_ns}; reset the memory to begin a new stream'
+            )
+
+    def _commit(self) -> None:
+        """Write ``_feature`` at ``_stamp_ns``: the whole algorithm, on the device alone."""
+        feature, stamp_ns, frames = self._feature, self._stamp_ns, self.frames
+        accepted = _fits(feature)
+        oldest_ns = torch.where(frames == 0, stamp_ns, self.oldest_ns)
+        detail = pool(feature, self.geometry.detail_side)  # (Q * Q, D)
+        coarse = pool(feature, self.geometry.temporal_side).flatten()  # (P * P * D,)
+        whole = pool(feature, self.geometry.abstract_side).flatten()  # (D,)
+        # 1. feature buffer, of which the newest frames are the spatial memory
+        self.buffer.write(detail, coarse, stamp_ns, frames, accepted)
+        # 2. temporal memory: one exact merge of weighted k-means
+        self.temporal.write(coarse, stamp_ns, (stamp_ns - oldest_ns).double(), accepted)
+        # 3. abstract memory: semantic attention, a block at a time
+        self.abstract.write(whole, frames, accepted, self._attention[0])
+        # 4. the book of it
+        self.oldest_ns.copy_(torch.where(accepted, oldest_ns, self.oldest_ns))
+        self.newest_ns.copy_(torch.where(accepted, stamp_ns, self.newest_ns))
+        self.refused_ns.copy_(torch.where(accepted, self.refused_ns, stamp_ns))
+        self.frames.add_(accepted)
+
+    @torch.no_grad()
+    def snapshot(self) -> MemorySnapshot:
+        """Read the memory: an immutable copy on the memory's device, float32.
+
+        :raises ValueError: a frame was refused on the GPU since the last read; said once, the
+            memory goes on without the frame.
+        """
+        book = torch.stack([self.frames, self.oldest_ns, self.newest_ns, self.refused_ns])
+        frames, oldest_ns, newest_ns, refused_ns = book.tolist()
+        if refused_ns:
+            self.refused_ns.zero_()
+            raise ValueError(_refusal(refused_ns))
+        return MemorySnapshot(
+            encoder_id=self.encoder_id,
+            memory_id=self.memory_id,
+            frames_written=frames,
+            oldest_stamp_ns=oldest_ns,
+            newest_stamp_ns=newest_ns,
+            abstract=self.abstract.read(frames, self._attention[0])[:, None],
+            **self._read_temporal(frames, oldest_ns),
+            **self._read_buffer('spatial', self._spatial_slots(frames)),
+            **self._read_buffer('retrieved', self._retrieved_slots(frames)),
+        )
+
+    def _read_temporal(self, frames: int, oldest_ns: int) -> dict[str, Tensor | np.ndarray]:
+        temporal, g = self.temporal, self.geometry
+        order = temporal.order(min(frames, g.temporal_slots))
+        offsets = temporal.mean_offset_ns[order].round().long()
+        maps = temporal.centroids[order]
+        return {
+            'temporal': maps.view(len(order), g.temporal_side**2, g.feature_width),
+            'temporal_weights': temporal.weights[order].cpu().numpy(),
+            'temporal_first_stamps_ns': temporal.first_ns[order].cpu().numpy(),
+            'temporal_last_stamps_ns': temporal.last_ns[order].cpu().numpy(),
+            'temporal_mean_stamps_ns': (offsets + oldest_ns).cpu().numpy(),
+        }
+
+    def _spatial_slots(self, frames: int) -> Tensor:
+        return self.buffer.newest(self.geometry.spatial_slots, frames)
+
+    def _retrieved_slots(self, frames: int) -> Tensor:
+        """Buffer slots of the frames nearest to the heaviest clusters' centroids."""
+        temporal, g = self.temporal, self.geometry
+        clusters = min(frames, g.temporal_slots)
+        if clusters == 0:
+            return self.buffer.newest(0, 0)
+        # By weight; of equal weights the cluster with the newest last stamp first.
+        by_age = temporal.last_ns[: g.temporal_slots].argsort(descending=True, stable=True)
+        heaviest = by_age[temporal.weights[by_age].argsort(descending=True, stable=True)]
+        chosen = heaviest[: min(g.retrieved_slots, clusters)]
+        return self.buffer.nearest(temporal.centroids[chosen], frames)
+
+    def _read_buffer(self, part: str, slots: Tensor) -> dict[str, Tensor | np.ndarray]:
+        stamps_ns = self.buffer.stamps_ns[slots].cpu().numpy()
+        return {part: self.buffer.detail[slots], f'{part}_stamps_ns': stamps_ns}
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the memory to a file: all of it or nothing, also on a full disk.
+
+        :raises OSError: the file cannot be written; what was there before is unharmed.
+        """
+        about = {'encoder_id': self.encoder_id, 'geometry': json.dumps(asdict(self.geometry))}
+        write_memory_file(Path(path), self.state_dict(), about)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike,
+        geometry: MemoryGeometry,
+        attention: SemanticAttention,
+        encoder_id: str = '',
+        device: torch.device | str = 'cpu',
+    ) -> 'StarMemory':
+        """Read a saved memory, which goes on as if never stopped, under a new ``memory_id``.
+
+        :raises OSError: the file cannot be read.
+        :raises MemoryFileError: no memory file, a damaged one, one of another version, or one of
+            another encoder or geometry; both are named.
+        """
+        memory = cls(geometry, attention, encoder_id, device)
+        about = {'encoder_id': encoder_id, 'geometry': json.dumps(asdict(geometry))}
+        expected = memory.state_dict()
+        state = read_memory_file(Path(path), expected, about)
+        memory.load_state_dict(state)
+        memory.newest_stamp_ns = int(memory.newest_ns)
+        if int(memory.temporal.weights[: geometry.temporal_slots].sum()) != int(memory.frames):
+            raise MemoryFileError(f'{path}: damaged: the weights of the clusters do not sum up')
+        return memory
+
+
+def pool(feature: Tensor, side: int) -> Tensor:
+    """Average a map down to ``side`` x ``side`` patches.
+
+    :param feature: (..., P, P, D); ``side`` divides P.
+    :returns: (..., side * side, D), row by row.
+    """
+    *batch, height, width, depth = feature.shape
+    # (..., side, P / side, side, P / side, D) -> mean over the two inner sides
+    blocks = feature.reshape(*batch, side, height // side, side, width // side, depth)
+    return blocks.mean((-4, -2)).flatten(-3, -2)
+
+
+def _fits(feature: Tensor) -> Tensor:
+    """Whether all values are finite and fit float16; a bool scalar on the feature's device."""
+    return (feature.abs() <= FLOAT16_MAX).all()
+
+
+def _refusal(stamp_ns: int) -> str:
+    return (
+        f'feature of the frame stamped {stamp_ns}: expected finite values within float16 '
+        f'(+-{FLOAT16_MAX:.0f}), got NaN, infinity or larger; the frame was left out'
+    )
+
