@@ -129,16 +129,22 @@ def load_checkpoint(
     folder = resolve_folder(path)
     raw = read_json(folder / 'config.json')
     tower_folder, vision = _vision_config(raw, folder)
-    modules = assemble(
-        ModelConfig.from_dict(raw, vision),
-        _all_tensors(folder, tower_folder, str(raw.get('mm_vision_tower'))),
-        device,
-        dtype,
-        parts,
-    )
+    tensors = _all_tensors(folder, tower_folder, str(raw.get('mm_vision_tower')))
+    modules = assemble(ModelConfig.from_dict(raw, vision), tensors, device, dtype, parts)
     seconds = time.perf_counter() - started
     modules.report = f'{folder}: {modules.report} in {seconds:.1f} s'
     return folder, modules
+
+
+def load_geometry(path: str | Path) -> MemoryGeometry:
+    """Read the sizes of a checkpoint's memory, without its weights.
+
+    :param path: as for :func:`load_checkpoint`.
+    :raises CheckpointError: there is no such checkpoint, or its config cannot be used.
+    """
+    folder = resolve_folder(path)
+    raw = read_json(folder / 'config.json')
+    return ModelConfig.from_dict(raw, _vision_config(raw, folder)[1]).geometry
 
 
 def assemble(

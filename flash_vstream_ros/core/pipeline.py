@@ -25,7 +25,7 @@ from flash_vstream_ros.core.checkpoint import Modules, load_checkpoint
 from flash_vstream_ros.core.config import FLOAT_TYPES, QuestionHandlerConfig
 from flash_vstream_ros.core.encoder import Frames
 from flash_vstream_ros.core.language_model import Prefix, Sampling
-from flash_vstream_ros.core.prompt import Prompt, TextStream
+from flash_vstream_ros.core.prompt import Prompt, RequestError, TextStream
 from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.core.star_memory import StarMemory
 
@@ -156,8 +156,8 @@ class FlashVStream:
         :param cancelled: asked before each token; True ends the answer.
         :param deadline: time of ``time.monotonic`` at which the answer ends.
         :returns: pieces of text as they come; the generator's value is the :class:`Answer`.
-        :raises ValueError: the snapshot is empty or of another encoder, the question is empty or
-            too long, a choice is empty.
+        :raises RequestError: the question is empty or too long, or a choice is.
+        :raises ValueError: the snapshot is empty or of another encoder.
         """
         started = time.perf_counter()
         self._need(self.language_model, 'language')
@@ -167,7 +167,7 @@ class FlashVStream:
         prompt_tokens = prefix.length + len(question_ids)
         room = self.language_model.context - prompt_tokens
         if room < 1:
-            raise ValueError(
+            raise RequestError(
                 f'question: {len(question_ids)} tokens behind {prefix.length} of memory do not fit '
                 f'a context of {self.language_model.context}; ask a shorter one'
             )
@@ -192,6 +192,13 @@ class FlashVStream:
 
         :raises ValueError: see :meth:`stream_answer`.
         """
+        if max_new_tokens < 1:
+            raise RequestError(f'max_new_tokens: expected at least 1, got {max_new_tokens}')
+        if isinstance(choices, str):
+            raise RequestError(f'choices: expected a list of answers, got the text {choices!r}')
+        self.prompt.after_memory(question)
+        for choice in choices:
+            self.prompt.choice(choice)
         if snapshot.encoder_id != self.encoder_id:
             raise ValueError(
                 f'snapshot: expected a memory of encoder {self.encoder_id}, got one of '
@@ -199,13 +206,6 @@ class FlashVStream:
             )
         if snapshot.is_empty:
             raise ValueError('snapshot: expected a memory with frames in it, got an empty one')
-        if max_new_tokens < 1:
-            raise ValueError(f'max_new_tokens: expected at least 1, got {max_new_tokens}')
-        if isinstance(choices, str):
-            raise ValueError(f'choices: expected a list of answers, got the text {choices!r}')
-        self.prompt.after_memory(question)
-        for choice in choices:
-            self.prompt.choice(choice)
 
     def _speak(
         self,
@@ -245,7 +245,7 @@ class FlashVStream:
         stop: Callable[[], str],
     ) -> Generator[str, None, Answer]:
         if max(map(len, ids)) > room:
-            raise ValueError(f'choices: expected at most {room} tokens, got {max(map(len, ids))}')
+            raise RequestError(f'choices: expected at most {room} tokens, got {max(map(len, ids))}')
         scores = []
         for token_ids in ids:
             if stop():

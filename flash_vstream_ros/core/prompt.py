@@ -17,6 +17,10 @@ AFTER_MEMORY = '\n{question} ASSISTANT:'
 UNKNOWN = '�'
 
 
+class RequestError(ValueError):
+    """A question that cannot be answered as it is asked; says why."""
+
+
 class Prompt:
     """The published conversation, with the memory where ``<image>`` stood.
 
@@ -52,19 +56,19 @@ class Prompt:
     def after_memory(self, question: str) -> list[int]:
         """Token ids of a question and the beginning of the assistant's turn.
 
-        :raises ValueError: the question is empty.
+        :raises RequestError: the question is empty.
         """
         if not question.strip():
-            raise ValueError(f'question: expected some text, got {question!r}')
+            raise RequestError(f'question: expected some text, got {question!r}')
         return self._pieces.encode(AFTER_MEMORY.format(question=question))
 
     def choice(self, text: str) -> list[int]:
         """Token ids of one whole answer, end of text included.
 
-        :raises ValueError: the text is empty.
+        :raises RequestError: the text is empty.
         """
         if not text.strip():
-            raise ValueError(f'choices: expected some text in each, got {text!r}')
+            raise RequestError(f'choices: expected some text in each, got {text!r}')
         return [*self._pieces.encode(text.strip()), self.end_id]
 
     def text(self, token_ids: Sequence[int]) -> str:

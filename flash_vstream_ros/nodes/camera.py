@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The frame handler's camera: subscribes with the right QoS, and says what is wrong when silent."""
+
+import time
+from collections.abc import Callable
+
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+from sensor_msgs.msg import CompressedImage, Image
+
+from flash_vstream_ros.core.config import FrameHandlerConfig
+from flash_vstream_ros.nodes.environment import fastdds_profile_path
+
+IMAGE_TYPES = {'raw': Image, 'compressed': CompressedImage}
+TOPICS = {'raw': 'image', 'compressed': 'image/compressed'}
+CHECK_PERIOD_S = 0.5
+
+
+class Camera:
+    """One image topic. The newest image counts, so that the queue is one deep.
+
+    :param on_image: called with each message.
+    """
+
+    def __init__(
+        self, node: Node, config: FrameHandlerConfig, on_image: Callable[[Image], None]
+    ) -> None:
+        self._node = node
+        self._config = config
+        self._on_image = on_image
+        self.type = IMAGE_TYPES[config.image_transport]
+        self.received = 0
+        self.lost = 0
+        self._heard = time.monotonic()
+        self._silence_reported = False
+        self._loss_reported = False
+        is_reliable = config.image_reliability == 'reliable'
+        self._subscribe(ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        node.create_timer(CHECK_PERIOD_S, self._check, clock=steady)
+
+    def _subscribe(self, reliability: ReliabilityPolicy) -> None:
+        self._reliability = reliability
+        self._subscription = self._node.create_subscription(
+            self.type,
+            TOPICS[self._config.image_transport],
+            self._receive,
+            QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=reliability),
+            event_callbacks=SubscriptionEventCallbacks(message_lost=self._count_lost),
+        )
+
+    @property
+    def topic(self) -> str:
+        """The topic's full name, after remapping."""
+        return self._subscription.topic_name
+
+    def _receive(self, message: Image | CompressedImage) -> None:
+        self.received += 1
+        self._heard = time.monotonic()
+        if self._silence_reported:
+            self._silence_reported = False
+            self._node.get_logger().info(f'images arrive on {self.topic}')
+        self._on_image(message)
+
+    def _count_lost(self, event: object) -> None:
+        self.lost += event.total_count_change
+
+    def _check(self) -> None:
+        """Twice a second: match the QoS, and say what is wrong. Each fault is said once."""
+        publishers = self._node.get_publishers_info_by_topic(self.topic)
+        if self._config.image_reliability == 'auto' and publishers:
+            self._match(publishers)
+        silent_s = time.monotonic() - self._heard
+        if silent_s > self._config.silence_timeout and not self._silence_reported:
+            self._silence_reported = True
+            why = self._why_silent(publishers)
+            self._node.get_logger().error(f'no image for {silent_s:.0f} s: {why}')
+        if self.lost > max(10, self.received) and not self._loss_reported:
+            self._loss_reported = True
+            self._node.get_logger().error(
+                f'most images are lost on their way: {self.lost} of {self.lost + self.received} '
+                f'on {self.topic}. {_how_to_keep_images()}'
+            )
+
+    def _match(self, publishers: list[TopicEndpointInfo]) -> None:
+        """Ask for reliable images where all publishers offer them: fewer are lost."""
+        offered = {publisher.qos_profile.reliability for publisher in publishers}
+        all_reliable = offered == {ReliabilityPolicy.RELIABLE}
+        wanted = ReliabilityPolicy.RELIABLE if all_reliable else ReliabilityPolicy.BEST_EFFORT
+        if wanted != self._reliability:
+            self._node.destroy_subscription(self._subscription)
+            self._subscribe(wanted)
+            self._node.get_logger().info(
+                f'{self.topic}: reliability {wanted.name} as the camera offers'
+            )
+
+    def _why_silent(self, publishers: list[TopicEndpointInfo]) -> str:
+        type_name = f'sensor_msgs/msg/{self.type.__name__}'
+        if not publishers:
+            topics = self._node.get_topic_names_and_types()
+            others = sorted(name for name, types in topics if type_name in types)
+            others.remove(self.topic) if self.topic in others else None
+            seen = f'topics with images are {others}' if others else 'no topic has images'
+            return (
+                f'nothing publishes on {self.topic}; {seen}. Remap the topic, as in: ros2 launch '
+                f'flash_vstream_ros flash_vstream.launch.py image:=/camera/image_raw'
+            )
+        types = sorted({publisher.topic_type for publisher in publishers})
+        if type_name not in types:
+            return (
+                f'{self.topic} carries {types}, expected {type_name}; choose the topic or the '
+                f'parameter image_transport ({self._config.image_transport}) to match'
+            )
+        names = ', '.join(sorted({f'/{p.node_name}'.replace('//', '/') for p in publishers}))
+        best_effort = any(
+            p.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for p in publishers
+        )
+        if self._reliability == ReliabilityPolicy.RELIABLE and best_effort:
+            return (
+                f'{names} offers {self.topic} as best effort, but image_reliability asks for '
+                f'reliable; set image_reliability to auto'
+            )
+        return (
+            f'{names} offers {self.topic}, but no image arrives ({self.lost} known to be lost). '
+            f'If the camera is running: {_how_to_keep_images()}'
+        )
+
+
+def _how_to_keep_images() -> str:
+    return (
+        "an image is larger than the default shared memory of the camera's process. Start the "
+        f'camera driver with FASTDDS_DEFAULT_PROFILES_FILE={fastdds_profile_path()} (on ROS 2 '
+        'Jazzy FASTRTPS_DEFAULT_PROFILES_FILE), or let it publish reliable images'
+    )

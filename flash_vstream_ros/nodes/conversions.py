@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages <-> stamps, snapshots, answers. Pure; both directions side by side.
+
+Images have a file of their own, image_conversions.py.
+"""
+
+from array import array
+
+import numpy as np
+import torch
+from builtin_interfaces.msg import Time
+
+from flash_vstream_ros.core.pipeline import Answer
+from flash_vstream_ros.core.snapshot import PARTS, MemorySnapshot
+from flash_vstream_ros.msg import Answer as AnswerMessage
+from flash_vstream_ros.msg import MemorySnapshot as MemorySnapshotMessage
+
+NS_PER_S = 1_000_000_000
+_SIDES = {part: f'{part}_side' for part in PARTS}
+_SLOTS = {part: f'{part}_slots' for part in PARTS}
+_STAMP_ARRAYS = (
+    'temporal_first_stamps',
+    'temporal_last_stamps',
+    'temporal_mean_stamps',
+    'retrieved_stamps',
+    'spatial_stamps',
+)
+_FINISHED = {'deadline': AnswerMessage.TIMEOUT, 'cancelled': AnswerMessage.CANCELLED}
+
+
+def time_to_ns(stamp: Time) -> int:
+    """Message -> nanoseconds; also of a Duration."""
+    return stamp.sec * NS_PER_S + stamp.nanosec
+
+
+def ns_to_time(nanoseconds: int) -> Time:
+    """Nanoseconds -> message.
+
+    :raises ValueError: the time does not fit the message (32 bits of seconds).
+    """
+    seconds, rest = divmod(int(nanoseconds), NS_PER_S)
+    if not -(2**31) <= seconds < 2**31:
+        raise ValueError(f'nanoseconds: expected a time within 2**31 s, got {nanoseconds}')
+    return Time(sec=seconds, nanosec=rest)
+
+
+def snapshot_to_message(
+    snapshot: MemorySnapshot, message: MemorySnapshotMessage, frame_id: str = ''
+) -> MemorySnapshotMessage:
+    """Fill a message with a snapshot, rounded to float16.
+
+    :param message: filled and returned.
+    :param frame_id: of the camera.
+    :raises ValueError: a value does not fit float16.
+    """
+    snapshot = snapshot.to_float16()
+    message.header.stamp = ns_to_time(snapshot.newest_stamp_ns)
+    message.header.frame_id = frame_id
+    message.encoder_id = snapshot.encoder_id
+    message.memory_id = snapshot.memory_id
+    message.frames_written = snapshot.frames_written
+    message.oldest_stamp = ns_to_time(snapshot.oldest_stamp_ns)
+    message.feature_width = snapshot.feature_width
+    for part in PARTS:
+        slots, patches, _ = getattr(snapshot, part).shape
+        setattr(message, _SLOTS[part], slots)
+        setattr(message, _SIDES[part], int(patches**0.5))
+    # An array from bytes is set in microseconds; an ndarray is checked number by number.
+    message.features = array('H', snapshot.tokens().flatten().cpu().numpy().tobytes())
+    message.temporal_weights = array('Q', snapshot.temporal_weights.tobytes())
+    for name in _STAMP_ARRAYS:
+        stamps = getattr(snapshot, f'{name}_ns').tolist()
+        setattr(message, name, [ns_to_time(stamp) for stamp in stamps])
+    return message
+
+
+def message_to_snapshot(message: MemorySnapshotMessage) -> MemorySnapshot:
+    """Read a snapshot out of a message: float16 on the CPU.
+
+    :raises ValueError: the message contradicts itself; the field is named.
+    """
+    width = message.feature_width
+    shapes = {p: (getattr(message, _SLOTS[p]), getattr(message, _SIDES[p]) ** 2) for p in PARTS}
+    sizes = [slots * patches * width for slots, patches in shapes.values()]
+    if sum(sizes) != len(message.features):
+        raise ValueError(
+            f'features: expected {sum(sizes)} values for slots and patches {shapes} of width '
+            f'{width}, got {len(message.features)}'
+        )
+    values = np.array(message.features, dtype=np.uint16).view(np.float16)
+    parts = torch.from_numpy(values).split(sizes)
+    return MemorySnapshot(
+        encoder_id=message.encoder_id,
+        memory_id=message.memory_id,
+        frames_written=message.frames_written,
+        oldest_stamp_ns=time_to_ns(message.oldest_stamp),
+        newest_stamp_ns=time_to_ns(message.header.stamp),
+        temporal_weights=np.array(message.temporal_weights, dtype=np.int64),
+        **{p: part.view(*shapes[p], width) for p, part in zip(PARTS, parts, strict=True)},
+        **{f'{name}_ns': _stamps(getattr(message, name)) for name in _STAMP_ARRAYS},
+    )
+
+
+def _stamps(times: list[Time]) -> np.ndarray:
+    return np.array([time_to_ns(time) for time in times], dtype=np.int64)
+
+
+def answer_to_message(answer: Answer, snapshot: MemorySnapshot) -> AnswerMessage:
+    """Answer of the model -> message; what came before the model's work is added by the node.
+
+    :param snapshot: what the answer was computed from.
+    """
+    message = AnswerMessage(
+        status=_FINISHED.get(answer.finish_reason, AnswerMessage.OK),
+        text=answer.text,
+        choice_probabilities=answer.choice_probabilities,
+        mean_log_probability=answer.mean_log_probability,
+        finish_reason=answer.finish_reason,
+        time_to_first_token=answer.time_to_first_token,
+        total_time=answer.total_time,
+        prompt_tokens=answer.prompt_tokens,
+        answer_tokens=answer.answer_tokens,
+    )
+    describe_snapshot(message, snapshot)
+    return message
+
+
+def describe_snapshot(message: AnswerMessage, snapshot: MemorySnapshot) -> None:
+    """Fill in which memory an answer speaks of."""
+    message.oldest_stamp = ns_to_time(snapshot.oldest_stamp_ns)
+    message.newest_stamp = ns_to_time(snapshot.newest_stamp_ns)
+    message.frames_seen = snapshot.frames_written
+    message.memory_id = snapshot.memory_id
+    message.key_stamps = [ns_to_time(stamp) for stamp in snapshot.retrieved_stamps_ns.tolist()]

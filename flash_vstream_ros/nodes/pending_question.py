@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A question on its way: asked, waiting, being answered, answered once."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rclpy.task import Future
+
+from flash_vstream_ros.action import Ask as AskAction
+from flash_vstream_ros.core.config import QuestionHandlerConfig
+from flash_vstream_ros.msg import Answer
+from flash_vstream_ros.nodes.conversions import NS_PER_S, time_to_ns
+from flash_vstream_ros.srv import Ask as AskService
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was asked, with the node's defaults filled in."""
+
+    text: str
+    choices: tuple[str, ...]
+    camera: str
+    min_stamp_ns: int
+    timeout_s: float
+    max_new_tokens: int
+
+    @classmethod
+    def from_request(
+        cls, request: AskService.Request | AskAction.Goal, config: QuestionHandlerConfig
+    ) -> 'Question':
+        """Read a request; zeros are replaced by the node's defaults."""
+        return cls(
+            text=request.question,
+            choices=tuple(request.choices),
+            camera=request.camera,
+            min_stamp_ns=time_to_ns(request.min_stamp),
+            timeout_s=time_to_ns(request.timeout) / NS_PER_S or config.default_timeout,
+            max_new_tokens=request.max_new_tokens or config.max_new_tokens,
+        )
+
+    def fault(self) -> str:
+        """Say what is impossible about it, by name; nothing where it can be answered."""
+        if not self.text.strip():
+            return f'question: expected some text, got {self.text!r}'
+        if not all(choice.strip() for choice in self.choices):
+            return f'choices: expected some text in each, got {list(self.choices)}'
+        if self.min_stamp_ns < 0:
+            return f'min_stamp: expected 0 or later, got {self.min_stamp_ns} ns'
+        if self.timeout_s < 0.0:
+            return f'timeout: expected 0 or more seconds, got {self.timeout_s}'
+        return ''
+
+
+class PendingQuestion:
+    """A question until it is answered. Any thread may answer it; the first answer counts.
+
+    :param answered: completed with the ``Answer`` message.
+    :param on_piece: called on the worker with the text so far and its newest piece.
+    """
+
+    def __init__(
+        self,
+        question: Question,
+        answered: Future,
+        on_piece: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self.question = question
+        self.answered = answered
+        self.asked = time.monotonic()
+        self.deadline = self.asked + question.timeout_s
+        self.work_began: float | None = None
+        self.text = ''
+        self._on_piece = on_piece
+        self._lock = threading.Lock()
+        self._is_finished = False
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has its answer; the worker asks before each token."""
+        return self._is_finished
+
+    def begin_work(self) -> bool:
+        """Note that the worker takes it up; False where it has its answer already."""
+        self.work_began = time.monotonic()
+        return not self._is_finished
+
+    def say(self, piece: str) -> None:
+        """Add a piece of the answer."""
+        self.text += piece
+        if self._on_piece is not None and not self._is_finished:
+            self._on_piece(self.text, piece)
+
+    def finish(self, answer: Answer) -> bool:
+        """Give the answer, unless there is one already.
+
+        Times of the model are put behind the time spent waiting for it.
+
+        :returns: whether this answer was the first.
+        """
+        with self._lock:
+            if self._is_finished:
+                return False
+            self._is_finished = True
+        now = time.monotonic()
+        answer.queue_time = (self.work_began or now) - self.asked
+        answer.time_to_first_token += answer.queue_time if answer.answer_tokens else 0.0
+        answer.total_time = now - self.asked
+        self.answered.set_result(answer)
+        return True
+
+    def fail(self, status: int, message: str) -> bool:
+        """Finish without an answer; what was said until now is kept.
+
+        :param status: of ``Answer``.
+        :param message: what went wrong and what to do.
+        """
+        return self.finish(Answer(status=status, message=message, text=self.text))

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plays a recording into the camera topic, as a camera would, and asks questions on the way."""
+
+import argparse
+import contextlib
+import json
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter_client import AsyncParameterClient
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
+from rclpy.utilities import remove_ros_args
+
+from flash_vstream_ros.core.checkpoint import load_geometry
+from flash_vstream_ros.core.snapshot import MemorySnapshot
+from flash_vstream_ros.msg import Answer
+from flash_vstream_ros.msg import MemorySnapshot as MemorySnapshotMessage
+from flash_vstream_ros.nodes.camera import IMAGE_TYPES, TOPICS
+from flash_vstream_ros.nodes.conversions import message_to_snapshot, ns_to_time, time_to_ns
+from flash_vstream_ros.nodes.image_conversions import rgb_to_compressed, rgb_to_image
+from flash_vstream_ros.nodes.qos import LATCHED
+from flash_vstream_ros.replay.picture import draw_memory, save_picture
+from flash_vstream_ros.replay.questions import Question, pair_questions, read_questions
+from flash_vstream_ros.replay.recorded_frame import NS_PER_S, Recording
+from flash_vstream_ros.replay.recording import open_recording
+from flash_vstream_ros.replay.thumbnails import ThumbnailStore
+from flash_vstream_ros.srv import Ask
+
+READY_TIMEOUT_S = 120.0  # a 7B checkpoint takes a while to load
+ANSWER_TIMEOUT_S = 60.0
+SENT_FRAMES = 120  # kept small, for the thumbnails of those that the memory takes
+SENT_WIDTH_PX = 400
+MATCH_TIMEOUT_S = 5.0
+# A recording loses nothing, so neither does its replay; the newest image counts all the same.
+REPLAY = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE
+)
+_FILL = {'raw': rgb_to_image, 'compressed': rgb_to_compressed}
+STATUS_NAMES = {
+    getattr(Answer, name): name
+    for name in ('OK', 'MEMORY_EMPTY', 'BUSY', 'TIMEOUT', 'CANCELLED', 'BAD_REQUEST', 'MODEL_ERROR')
+}
+
+
+@dataclass(frozen=True)
+class FrameHandlerFacts:
+    """What the running frame handler says of itself."""
+
+    model: str
+    sample_rate: float
+    image_transport: str
+
+
+class ReplayClient(Node):
+    """The camera and the planner of a replay, spun by a thread of its own."""
+
+    def __init__(self) -> None:
+        super().__init__('replay_client')
+        self.thumbnails = ThumbnailStore()
+        self._sent: deque[tuple[int, np.ndarray]] = deque(maxlen=SENT_FRAMES)
+        self._ask = self.create_client(Ask, 'ask')
+        self._parameters = AsyncParameterClient(self, 'frame_handler')
+        self.snapshot: MemorySnapshot | None = None  # the newest memory published
+        self.create_subscription(MemorySnapshotMessage, 'memory', self._on_memory, LATCHED)
+
+    def _on_memory(self, message: MemorySnapshotMessage) -> None:
+        """Keep the memory, and a thumbnail of its newest frame, whose feature it holds."""
+        self.snapshot = snapshot = message_to_snapshot(message)
+        features = dict(zip(snapshot.spatial_stamps_ns.tolist(), snapshot.spatial, strict=True))
+        while self._sent and self._sent[0][0] <= snapshot.newest_stamp_ns:
+            stamp_ns, pixels = self._sent.popleft()
+            if stamp_ns in features:
+                self.thumbnails.add(stamp_ns, pixels, features[stamp_ns], lambda: snapshot)
+
+    def wait_for_nodes(self) -> FrameHandlerFacts:
+        """Wait until both nodes serve.
+
+        :raises TimeoutError: one does not; it is named.
+        """
+        if not self._parameters.wait_for_services(READY_TIMEOUT_S):
+            raise TimeoutError(f'no frame_handler in {self.get_namespace()}: {READY_TIMEOUT_S} s')
+        if not self._ask.wait_for_service(READY_TIMEOUT_S):
+            raise TimeoutError(f'no question_handler in {self.get_namespace()}')
+        names = ['model', 'sample_rate', 'image_transport']
+        values = self._wait(self._parameters.get_parameters(names), READY_TIMEOUT_S).values
+        model, rate, transport = values
+        sample_rate = rate.double_value or float(rate.integer_value)
+        facts = FrameHandlerFacts(model.string_value, sample_rate, transport.string_value)
+        self._publisher = self.create_publisher(
+            IMAGE_TYPES[facts.image_transport], TOPICS[facts.image_transport], REPLAY
+        )
+        self._wait_for_subscriber()
+        return facts
+
+    def _wait_for_subscriber(self) -> None:
+        """Wait until somebody subscribes, and a little for the reliability that is offered."""
+        topic = self._publisher.topic_name
+        started = time.monotonic()
+        while True:
+            readers = self.get_subscriptions_info_by_topic(topic)
+            if any(r.qos_profile.reliability == ReliabilityPolicy.RELIABLE for r in readers):
+                return
+            waited_s = time.monotonic() - started
+            if readers and waited_s > MATCH_TIMEOUT_S:
+                return
+            if waited_s > READY_TIMEOUT_S:
+                raise TimeoutError(f'nobody subscribes {topic} after {READY_TIMEOUT_S:g} s')
+            time.sleep(0.05)
+
+    def publish(self, pixels: np.ndarray, stamp_ns: int, image_transport: str) -> None:
+        """Publish one frame under its own stamp."""
+        message = IMAGE_TYPES[image_transport]()
+        _FILL[image_transport](pixels, message)
+        message.header.stamp = ns_to_time(stamp_ns)
+        message.header.frame_id = 'camera'
+        height = round(SENT_WIDTH_PX * pixels.shape[0] / pixels.shape[1])
+        small = cv2.resize(pixels, (SENT_WIDTH_PX, height), interpolation=cv2.INTER_AREA)
+        self._sent.append((stamp_ns, small))
+        self._publisher.publish(message)
+
+    def ask(self, question: Question, min_stamp_ns: int) -> Callable[[], Answer]:
+        """Send a question; the answer is waited for by calling what is returned."""
+        request = Ask.Request(question=question.question, choices=list(question.choices))
+        request.min_stamp = ns_to_time(max(min_stamp_ns, 1))  # at least one frame
+        request.timeout.sec = int(ANSWER_TIMEOUT_S)
+        request.max_new_tokens = question.max_new_tokens or 0
+        future = self._ask.call_async(request)
+        return lambda: self._wait(future, 2 * ANSWER_TIMEOUT_S).answer
+
+    def _wait(self, future: Future, timeout_s: float) -> Any:
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        if not done.wait(timeout_s):
+            raise TimeoutError(f'no response after {timeout_s:g} s; has a node died?')
+        return future.result()
+
+
+def play(
+    client: ReplayClient, recording: Recording, questions: Sequence[Question], speed: float
+) -> Iterator[dict[str, Any]]:
+    """Publish the recording in its own time and ask each question at its moment.
+
+    Frames keep coming while a question is answered. Each answer has seen the stream to within two
+    sampling periods of its moment.
+
+    :param speed: 2.0 plays twice as fast as it was recorded.
+    :returns: one result for each question, as ``replay`` gives them.
+    """
+    facts = client.wait_for_nodes()
+    behind_ns = round(2e9 / facts.sample_rate) if facts.sample_rate else NS_PER_S
+    waiting = sorted(questions, key=lambda question: question.at)
+    asked: list[tuple[Question, Callable[[], Answer]]] = []
+    sent_ns, started = recording.start_ns, time.monotonic()
+    for frame in recording:
+        offset_ns = frame.stamp_ns - recording.start_ns
+        while waiting and waiting[0].at_ns < offset_ns:
+            asked.append((waiting[0], client.ask(waiting.pop(0), sent_ns - behind_ns)))
+        time.sleep(max(0.0, started + offset_ns / NS_PER_S / speed - time.monotonic()))
+        client.publish(frame.decode(), frame.stamp_ns, facts.image_transport)
+        sent_ns = frame.stamp_ns
+    asked += [(question, client.ask(question, sent_ns - behind_ns)) for question in waiting]
+    for question, answer in asked:
+        yield result_of(question, answer(), recording.start_ns)
+
+
+def result_of(question: Question, answer: Answer, start_ns: int) -> dict[str, Any]:
+    """A line of results; times in seconds, stamps in nanoseconds."""
+    newest_ns = time_to_ns(answer.newest_stamp)
+    return {
+        'at': question.at,
+        'question': question.question,
+        'answer': answer.text,
+        'status': STATUS_NAMES[answer.status],
+        'message': answer.message,
+        'choices': list(question.choices),
+        'choice_probabilities': list(answer.choice_probabilities),
+        'finish_reason': answer.finish_reason,
+        'mean_log_probability': answer.mean_log_probability,
+        'frames_seen': answer.frames_seen,
+        'oldest_stamp': time_to_ns(answer.oldest_stamp),
+        'newest_stamp': newest_ns,
+        'newest_at': (newest_ns - start_ns) / NS_PER_S if newest_ns else None,
+        'key_stamps': [time_to_ns(stamp) for stamp in answer.key_stamps],
+        'queue_time': answer.queue_time,
+        'time_to_first_token': answer.time_to_first_token,
+        'total_time': answer.total_time,
+    }
+
+
+def table(results: Sequence[dict[str, Any]]) -> str:
+    """Results for a person to read: one line each, columns aligned."""
+    rows = [('asked at', 'question', 'answer', 'frames', 'newest', 'first token', 'answered in')]
+    for result in results:
+        newest = '-' if result['newest_at'] is None else f'{result["newest_at"]:.1f} s'
+        said = result['answer'] if result['status'] == 'OK' else result['status']
+        rows.append(
+            (
+                f'{result["at"]:.1f} s',
+                _shorten(result['question']),
+                _shorten(said),
+                str(result['frames_seen']),
+                newest,
+                f'{result["time_to_first_token"] * 1e3:.0f} ms',
+                f'{result["total_time"] * 1e3:.0f} ms',
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ['  '.join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
+    return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
+
+
+def _shorten(text: str, width: int = 40) -> str:
+    printable = ''.join(c if c.isprintable() else '·' for c in text.strip())
+    return printable if len(printable) <= width else printable[: width - 3] + '...'
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the program's own arguments; wrong use ends it with exit status 2."""
+    parser = argparse.ArgumentParser(prog='replay_client', description=__doc__)
+    parser.add_argument('recording', type=Path, help='video file or folder of a rosbag2')
+    parser.add_argument('--topic', help="image topic of the bag; needed where it has several")
+    parser.add_argument('--question', action='append', default=[], help='with --at, repeatable')
+    parser.add_argument('--at', action='append', default=[], type=float, metavar='SECONDS',
+                        help='seconds since the first frame')  # fmt: skip
+    parser.add_argument('--questions', type=Path, help='JSON file of questions with their times')
+    parser.add_argument('--speed', type=float, default=1.0, help='1: as recorded')
+    parser.add_argument('--out', type=Path, help='JSON lines file for the answers')
+    parser.add_argument('--picture', type=Path, help='PNG file for a picture of the memory')
+    parsed = parser.parse_args(arguments)
+    if not parsed.speed > 0.0:
+        parser.error(f'--speed: expected more than 0, got {parsed.speed}')
+    try:
+        parsed.all_questions = pair_questions(parsed.question, parsed.at)
+        if parsed.questions:
+            parsed.all_questions += read_questions(parsed.questions)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    return parsed
+
+
+def run(client: ReplayClient, arguments: argparse.Namespace) -> int:
+    """Play, print, save. Returns the exit status: 1 where a question got no answer."""
+    recording = open_recording(arguments.recording, arguments.topic)
+    print(f'playing {recording.description}', flush=True)
+    questions = arguments.all_questions
+    if not questions and recording.duration_ns:
+        questions = [Question(recording.duration_ns / NS_PER_S, 'What have you seen?')]
+    results = list(play(client, recording, questions, arguments.speed))
+    if arguments.out:
+        lines = [json.dumps(result, ensure_ascii=False) for result in results]
+        arguments.out.write_text(''.join(f'{line}\n' for line in lines))
+    print(table(results))
+    if recording.ended_early:
+        print(f'the recording ended early: {recording.ended_early}', file=sys.stderr)
+    snapshot = client.snapshot
+    if arguments.picture and snapshot is not None:
+        geometry = load_geometry(client.wait_for_nodes().model)
+        save_picture(draw_memory(snapshot, client.thumbnails, geometry), arguments.picture)
+        print(f'picture of the memory: {arguments.picture}')
+    return int(any(result['status'] != 'OK' for result in results))
+
+
+def main() -> int:
+    """Run the client; the exit status is for the shell."""
+    arguments = parse_arguments(remove_ros_args(sys.argv)[1:])
+    with rclpy.init():
+        client = ReplayClient()
+        executor = SingleThreadedExecutor()
+        executor.add_node(client)
+        spinning = threading.Thread(target=_spin, args=(executor,), daemon=True)
+        spinning.start()
+        try:
+            return run(client, arguments)
+        except (ValueError, OSError) as error:  # TimeoutError is an OSError
+            print(f'replay failed: {error}', file=sys.stderr)
+            return 1
+        finally:
+            executor.shutdown()
+            spinning.join()
+
+
+def _spin(executor: SingleThreadedExecutor) -> None:
+    with contextlib.suppress(ExternalShutdownException, KeyboardInterrupt):
+        executor.spin()
+
+
+if __name__ == '__main__':
+    sys.exit(main())

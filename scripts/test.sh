@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs pytest in the built environment: scripts/test.sh [PYTEST ARGUMENT]...
+# Its ROS nodes see this machine only, in a domain of this run's own, so that runs side by side stay apart.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
+export ROS_DOMAIN_ID=${ROS_DOMAIN_ID:-$((RANDOM % 100 + 1))}
+if [ $# = 0 ]; then set -- test; fi
+exec scripts/in_ros_env.sh pytest "$@"

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The launch files: what they start, with which names, parameters, remaps and environment.
+
+The launch runs for real. In most tests a recorder takes the place of each program (launch's own
+`launch-prefix` puts it before the command) and writes down what the program would have been given.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip('launch')
+pytest.importorskip('launch_ros')
+
+import rclpy
+from launch.launch_description_sources import get_launch_description_from_python_launch_file
+
+from flash_vstream_ros.core.config import FrameHandlerConfig, QuestionHandlerConfig
+from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
+from flash_vstream_ros.nodes.environment import (
+    MALLOC_SETTINGS,
+    PROFILE_VARIABLES,
+    fastdds_profile_path,
+)
+
+BOTH, REPLAY = 'flash_vstream.launch.py', 'replay.launch.py'
+PROGRAMS = {BOTH: 2, REPLAY: 3}
+TIMEOUT_S = 60.0
+
+# Runs a launch file as `ros2 launch` does, which comes with another package: FILE NAME:=VALUE...
+LAUNCH = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+arguments = [tuple(word.split(':=', 1)) for word in sys.argv[2:]]
+source = PythonLaunchDescriptionSource(sys.argv[1])
+included = IncludeLaunchDescription(source, launch_arguments=arguments)
+service = LaunchService(argv=sys.argv[2:])
+service.include_launch_description(LaunchDescription([included]))
+sys.exit(service.run())
+"""
+
+# FOLDER COUNT PROGRAM WORD...: writes down what the program is given. It ends when all COUNT have,
+# but the nodes of a replay stay, for it is the client that ends them.
+RECORDER = """
+import json, os, sys, time
+from pathlib import Path
+
+folder, count, program, *words = sys.argv[1:]
+files = [Path(words[i + 1]) for i, word in enumerate(words) if word == '--params-file']
+record = {'words': words, 'environment': dict(os.environ), 'files': [f.read_text() for f in files]}
+path = Path(folder, Path(program).name)
+path.with_suffix('.part').write_text(json.dumps(record))
+path.with_suffix('.part').rename(path.with_suffix('.json'))
+while len(list(Path(folder).glob('*.json'))) < int(count):
+    time.sleep(0.01)
+if path.name == 'replay_client':
+    sys.exit(int(os.environ.get('RECORDER_STATUS', '0')))
+if count == '3':
+    time.sleep(60.0)
+"""
+
+
+@dataclass
+class Given:
+    """What a launched program was given."""
+
+    words: list[str]
+    environment: dict[str, str]
+    parameters: dict[str, object]
+    remaps: dict[str, str]
+
+
+def read(path: Path) -> Given:
+    """Read what the recorder wrote; a later parameter file goes over an earlier one."""
+    record = json.loads(path.read_text())
+    words = record['words']
+    parts = [part for text in record['files'] for part in yaml.safe_load(text).values()]
+    parameters = {k: v for part in parts for k, v in part['ros__parameters'].items()}
+    remaps = [words[i + 1].split(':=') for i, word in enumerate(words) if word == '-r']
+    return Given(words, record['environment'], parameters, dict(remaps))
+
+
+@pytest.fixture
+def environment():
+    """Variables of this process without those that a launch file would leave alone."""
+    ours = {*MALLOC_SETTINGS, *PROFILE_VARIABLES}
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
+@pytest.fixture
+def launch(repository, tmp_path, environment):
+    """Launch a file with recorders in the place of its programs: program -> what it was given."""
+    recorder = tmp_path / 'recorder.py'
+    recorder.write_text(RECORDER)
+
+    def run(file: str, *arguments: str, status: int = 0, **variables: str) -> dict[str, Given]:
+        prefix = f'launch-prefix:={sys.executable} {recorder} {tmp_path} {PROGRAMS[file]}'
+        command = [sys.executable, '-c', LAUNCH, repository / 'launch' / file, prefix, *arguments]
+        done = subprocess.run(
+            command, env=environment | variables, timeout=TIMEOUT_S, capture_output=True, text=True
+        )
+        assert done.returncode == status, done.stderr
+        return {path.stem: read(path) for path in tmp_path.glob('*.json')}
+
+    return run
+
+
+@pytest.mark.parametrize('file', [BOTH, REPLAY])
+def test_every_argument_is_described(repository, file):
+    path = str(repository / 'launch' / file)
+    arguments = get_launch_description_from_python_launch_file(path).get_launch_arguments()
+    assert {'model', 'image', 'params_file'} <= {argument.name for argument in arguments}
+    for argument in arguments:
+        assert argument.description not in ('', 'no description given'), argument.name
+
+
+def test_both_nodes_are_named_and_without_arguments_keep_their_defaults(launch, repository):
+    programs = launch(BOTH)
+    assert set(programs) == {'frame_handler', 'question_handler'}
+    overrides = yaml.safe_load((repository / 'config' / 'onboard.yaml').read_text())
+    for name, given in programs.items():
+        assert given.remaps['__node'] == name
+        assert given.remaps['__ns'] == '/flash_vstream'
+        assert given.parameters == overrides['/**']['ros__parameters']
+        assert '--log-level' not in given.words
+
+
+def test_arguments_become_parameters_of_their_type(launch):
+    arguments = ['model:=7', 'device:=cpu', 'sample_rate:=2', 'use_sim_time:=true']
+    programs = launch(BOTH, *arguments, 'namespace:=left', 'log_level:=debug')
+    frame_handler = programs['frame_handler'].parameters
+    assert frame_handler['model'] == '7'
+    assert frame_handler['device'] == 'cpu'
+    assert isinstance(frame_handler['sample_rate'], float)
+    for given in programs.values():
+        assert given.parameters['use_sim_time'] is True
+        assert given.remaps['__ns'] == '/left'
+        assert given.words[given.words.index('--log-level') + 1] == 'debug'
+    assert 'sample_rate' not in programs['question_handler'].parameters
+
+
+def test_an_argument_goes_before_the_file_of_overrides(launch, repository):
+    file = repository / 'config' / 'tethered.yaml'
+    programs = launch(BOTH, f'params_file:={file}', 'image_transport:=raw')
+    assert programs['frame_handler'].parameters['image_transport'] == 'raw'
+    assert programs['question_handler'].parameters['image_transport'] == 'compressed'
+
+
+@pytest.mark.parametrize('file', ['onboard.yaml', 'tethered.yaml'])
+def test_a_file_of_overrides_sets_known_parameters_to_values_they_may_have(repository, file):
+    overrides = yaml.safe_load((repository / 'config' / file).read_text())['/**'][
+        'ros__parameters'
+    ]
+    for config in (FrameHandlerConfig, QuestionHandlerConfig):
+        known = {name for name in overrides if name in config.__dataclass_fields__}
+        config(**{name: overrides.pop(name) for name in known})
+    assert overrides == {}
+
+
+def test_the_camera_topic_is_remapped_raw_and_compressed(launch):
+    remaps = launch(BOTH, 'image:=/camera/image_raw')['frame_handler'].remaps
+    assert remaps['image'] == '/camera/image_raw'
+    assert remaps['image/compressed'] == '/camera/image_raw/compressed'
+
+
+def test_each_program_has_its_environment(launch):
+    programs = launch(BOTH)
+    for given in programs.values():
+        assert str(fastdds_profile_path()) in given.environment.values()
+    assert MALLOC_SETTINGS.items() <= programs['frame_handler'].environment.items()
+    assert not set(MALLOC_SETTINGS) & set(programs['question_handler'].environment)
+
+
+def test_a_profile_of_the_users_own_stays(launch):
+    for given in launch(BOTH, FASTDDS_DEFAULT_PROFILES_FILE='/robot/profile.xml').values():
+        assert given.environment['FASTDDS_DEFAULT_PROFILES_FILE'] == '/robot/profile.xml'
+        assert str(fastdds_profile_path()) not in given.environment.values()
+
+
+def test_replay_starts_a_client_in_the_cameras_place_and_ends_with_it(launch):
+    arguments = ['recording:=a bag', 'topic:=/camera', 'out:=answers.jsonl', 'image:=/front']
+    programs = launch(REPLAY, *arguments)
+    assert set(programs) == {'frame_handler', 'question_handler', 'replay_client'}
+    client = programs['replay_client']
+    assert client.words[:5] == ['a bag', '--topic', '/camera', '--out', 'answers.jsonl']
+    assert client.remaps['__ns'] == '/flash_vstream'
+    for name in ('image', 'image/compressed'):
+        assert client.remaps[name] == programs['frame_handler'].remaps[name]
+    assert MALLOC_SETTINGS.items() <= client.environment.items()
+
+
+def test_a_replay_whose_client_failed_has_failed(launch):
+    launch(REPLAY, 'recording:=missing', status=1, RECORDER_STATUS='1')
+
+
+def test_the_real_nodes_start_serve_and_end(repository, tmp_path, environment):
+    model = make_random_checkpoint(tmp_path / 'model')
+    words = [repository / 'launch' / BOTH, f'model:={model}', 'device:=cpu', 'image:=/front']
+    process = subprocess.Popen([sys.executable, '-c', LAUNCH, *words], env=environment)
+    try:
+        with rclpy.init():
+            node = rclpy.create_node('observer')
+            until = time.monotonic() + TIMEOUT_S
+            while time.monotonic() < until and not (
+                node.count_services('/flash_vstream/ask')
+                and node.count_subscribers('/front')
+                and node.count_publishers('/flash_vstream/memory')
+            ):
+                time.sleep(0.1)
+            assert node.count_services('/flash_vstream/ask') == 1
+            assert node.count_subscribers('/front') == 1
+            assert node.count_publishers('/flash_vstream/memory') == 1
+        process.send_signal(signal.SIGINT)
+        assert process.wait(TIMEOUT_S) == 0
+    finally:
+        process.kill()
