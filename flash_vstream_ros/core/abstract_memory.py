@@ -86,8 +86,8 @@ class AbstractMemory(nn.Module):
         place = (frames % self.slots).view(1)
         old = self.pending[place]
         self.pending.index_copy_(0, place, torch.where(accepted, feature[None], old))
-        # Whether the block is full is known to the device only (a refused frame does not count), so
-        # the update is computed always and taken when due: at 25 slots it costs less than a sync.
+        # Whether the block is full is known to the device only (a refused frame does not count),
+        # so the update is computed always and taken when due.
         block_is_full = accepted & (place == self.slots - 1)
         updated = attention(self.memory, self.pending, self.update_ratio)
         updated = torch.where(frames < self.slots, self.pending, updated)

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoint: the published layout -> modules, strictly."""
 
-import hashlib
 import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPVisionConfig, CLIPVisionModel, LlamaConfig
+from transformers import CLIPVisionModel
 
 from flash_vstream_ros.core.abstract_memory import SemanticAttention
 from flash_vstream_ros.core.checkpoint_files import (
@@ -20,9 +19,10 @@ from flash_vstream_ros.core.checkpoint_files import (
     read_tensors,
     resolve_folder,
 )
-from flash_vstream_ros.core.config import MemoryGeometry
 from flash_vstream_ros.core.encoder import Encoder
+from flash_vstream_ros.core.fingerprint import Fingerprint
 from flash_vstream_ros.core.language_model import LanguageModel
+from flash_vstream_ros.core.model_config import ModelConfig, find_vision_tower
 from flash_vstream_ros.core.projector import Projector
 
 TOWER = 'model.vision_tower.vision_tower.vision_model.'
@@ -31,20 +31,6 @@ PROJECTOR = 'model.mm_projector.'
 # Buffers that older versions of transformers saved; they are computed, not read.
 _COMPUTED = re.compile(r'.*(rotary_emb\.inv_freq|embeddings\.position_ids)$')
 
-# Built in, so that a robot without network loads a checkpoint that holds its own vision tensors.
-KNOWN_TOWERS: dict[str, dict[str, Any]] = {
-    'openai/clip-vit-large-patch14': {
-        'hidden_size': 1024,
-        'intermediate_size': 4096,
-        'num_hidden_layers': 24,
-        'num_attention_heads': 16,
-        'image_size': 224,
-        'patch_size': 14,
-        'hidden_act': 'quick_gelu',
-        'layer_norm_eps': 1e-5,
-    },
-}
-
 
 class NamedTensor(NamedTuple):
     """One tensor of a checkpoint."""
@@ -52,50 +38,6 @@ class NamedTensor(NamedTuple):
     key: str
     tensor: Tensor
     source: str  # for messages
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """What a checkpoint's ``config.json`` says, read once."""
-
-    geometry: MemoryGeometry
-    language: LlamaConfig
-    vision: CLIPVisionConfig
-    select_layer: int
-    attention_width: int
-
-    @classmethod
-    def from_dict(cls, config: Mapping[str, Any], vision: CLIPVisionConfig) -> 'ModelConfig':
-        """Read and check a parsed ``config.json``.
-
-        :param vision: config of the vision tower that it names.
-        :raises CheckpointError: a value this package cannot serve, by name.
-        """
-        expected = {
-            'model_type': 'vstream',
-            'mm_projector_type': 'mlp2x_gelu',
-            'mm_vision_select_feature': 'patch',
-            'compress_type': 'mean',
-            'mm_hidden_size': vision.hidden_size,
-        }
-        for key, value in expected.items():
-            if config.get(key) != value:
-                raise CheckpointError(
-                    f'config.json: {key}: expected {value!r}, got {config.get(key)!r}'
-                )
-        side = vision.image_size // vision.patch_size
-        language = {k: v for k, v in config.items() if k not in ('model_type', 'architectures')}
-        try:
-            geometry = MemoryGeometry.from_checkpoint_config(config, side)
-        except ValueError as error:
-            raise CheckpointError(f'config.json: {error}') from error
-        return cls(
-            geometry=geometry,
-            language=LlamaConfig(**language),
-            vision=vision,
-            select_layer=config.get('mm_vision_select_layer', -2),
-            attention_width=config.get('compress_Turing_hidden_dim', 32),
-        )
 
 
 @dataclass
@@ -128,23 +70,12 @@ def load_checkpoint(
     started = time.perf_counter()
     folder = resolve_folder(path)
     raw = read_json(folder / 'config.json')
-    tower_folder, vision = _vision_config(raw, folder)
+    tower_folder, vision = find_vision_tower(raw, folder)
     tensors = _all_tensors(folder, tower_folder, str(raw.get('mm_vision_tower')))
     modules = assemble(ModelConfig.from_dict(raw, vision), tensors, device, dtype, parts)
     seconds = time.perf_counter() - started
     modules.report = f'{folder}: {modules.report} in {seconds:.1f} s'
     return folder, modules
-
-
-def load_geometry(path: str | Path) -> MemoryGeometry:
-    """Read the sizes of a checkpoint's memory, without its weights.
-
-    :param path: as for :func:`load_checkpoint`.
-    :raises CheckpointError: there is no such checkpoint, or its config cannot be used.
-    """
-    folder = resolve_folder(path)
-    raw = read_json(folder / 'config.json')
-    return ModelConfig.from_dict(raw, _vision_config(raw, folder)[1]).geometry
 
 
 def assemble(
@@ -159,7 +90,7 @@ def assemble(
     :raises CheckpointError: a key is missing, unexpected or of a wrong shape.
     """
     targets, shapes = _targets(config, frozenset(parts))
-    fingerprint = _Fingerprint(config)
+    fingerprint = Fingerprint(config, (TOWER, ATTENTION))
     seen: dict[str, str] = {}
     loaded_bytes = 0
     for key, tensor, source in tensors:
@@ -250,7 +181,7 @@ def _set_parameter(root: nn.Module, name: str, tensor: Tensor) -> None:
 def _finish(
     config: ModelConfig,
     targets: Mapping[str, _Target | None],
-    fingerprint: '_Fingerprint',
+    fingerprint: Fingerprint,
     device: torch.device,
     loaded_bytes: int,
 ) -> Modules:
@@ -269,45 +200,6 @@ def _finish(
         language_model=loaded[''],
         report=f'{", ".join(names)} ({loaded_bytes / 1e9:.2f} GB on {device})',
     )
-
-
-class _Fingerprint:
-    """Names what a memory depends on: tower, semantic attention, geometry. 16 hex digits.
-
-    Both nodes compute it from the checkpoint as stored, so that it does not depend on the dtype or
-    device of either, nor on how the tensors are spread over files.
-    """
-
-    def __init__(self, config: ModelConfig) -> None:
-        about = (config.geometry, config.select_layer, config.vision.hidden_act)
-        self._parts = [repr(about)]
-
-    def add(self, key: str, tensor: Tensor) -> None:
-        if key.startswith((TOWER, ATTENTION)):
-            data = tensor.contiguous().reshape(-1).view(torch.uint8).cpu().numpy()
-            digest = hashlib.sha256(data).hexdigest()
-            self._parts.append(f'{key} {tensor.dtype} {digest}')
-
-    def hexdigest(self) -> str:
-        return hashlib.sha256('\n'.join(sorted(self._parts)).encode()).hexdigest()[:16]
-
-
-def _vision_config(
-    config: Mapping[str, Any], folder: Path
-) -> tuple[Path | None, CLIPVisionConfig]:
-    """Config of the vision tower, and its folder where it lies beside the checkpoint."""
-    name = config.get('mm_vision_tower')
-    if not isinstance(name, str) or not name:
-        raise CheckpointError(f'config.json: mm_vision_tower: expected a folder or id, got {name!r}')
-    beside = (folder / name).resolve()
-    if beside.is_dir():
-        values = read_json(beside / 'config.json')
-        return beside, CLIPVisionConfig(**values.get('vision_config', values))
-    if name in KNOWN_TOWERS:
-        return None, CLIPVisionConfig(**KNOWN_TOWERS[name])
-    tower = resolve_folder(name)
-    values = read_json(tower / 'config.json')
-    return tower, CLIPVisionConfig(**values.get('vision_config', values))
 
 
 def _all_tensors(

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every tunable of the package, written once: default, meaning, unit, range.
 
-What the model was trained with comes from the checkpoint (:class:`MemoryGeometry`); what belongs to
-the robot is a field of one of the other dataclasses, from which the nodes declare their parameters.
-YAML and launch files hold overrides only.
+What the model was trained with comes from the checkpoint (:class:`MemoryGeometry`); what belongs
+to the robot is a field of one of the other dataclasses, from which the nodes declare their
+parameters. YAML and launch files hold overrides only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -87,7 +87,8 @@ class MemoryGeometry:
     def __post_init__(self) -> None:
         for item in fields(self):
             if item.type is int and getattr(self, item.name) < 1:
-                raise ValueError(f'{item.name}: expected at least 1, got {getattr(self, item.name)}')
+                value = getattr(self, item.name)
+                raise ValueError(f'{item.name}: expected at least 1, got {value}')
         for name in ('abstract_side', 'temporal_side', 'detail_side'):
             if self.feature_side % getattr(self, name):
                 raise ValueError(
@@ -158,22 +159,39 @@ class FrameHandlerConfig:
 
     model: str = tunable('', 'checkpoint: a folder in the published layout, or a hub id')
     device: str = tunable('auto', 'torch device of the encoder, as cuda:0; auto: CUDA if present')
-    dtype: str = tunable('auto', 'type of the encoder; auto: float16 on CUDA, float32 on the CPU',
-                         choices=('auto', *FLOAT_TYPES))  # fmt: skip
+    dtype: str = tunable(
+        'auto',
+        'type of the encoder; auto: float16 on CUDA, float32 on the CPU',
+        choices=('auto', *FLOAT_TYPES),
+    )
     sample_rate: float = tunable(
-        1.0, 'frames memorised per second of stamp time; 0: all of them. The published model was '
-        'trained at 1', unit='Hz', minimum=0.0, maximum=1000.0)  # fmt: skip
+        1.0,
+        'frames memorised per second of stamp time; 0: all of them. The published model was '
+        'trained at 1',
+        unit='Hz',
+        minimum=0.0,
+        maximum=1000.0,
+    )
     image_transport: str = tunable(
-        'raw', 'raw: subscribe image; compressed: subscribe image/compressed',
-        choices=('raw', 'compressed'))  # fmt: skip
+        'raw',
+        'raw: subscribe image; compressed: subscribe image/compressed',
+        choices=('raw', 'compressed'),
+    )
     image_reliability: str = tunable(
-        'auto', 'reliability asked of the camera; auto: reliable if all its publishers offer it',
-        choices=('auto', 'reliable', 'best_effort'))  # fmt: skip
+        'auto',
+        'reliability asked of the camera; auto: reliable if all its publishers offer it',
+        choices=('auto', 'reliable', 'best_effort'),
+    )
     publish_rate: float = tunable(
-        10.0, 'memories published per second at most', unit='Hz', minimum=0.01, maximum=1000.0)  # fmt: skip
+        10.0, 'memories published per second at most', unit='Hz', minimum=0.01, maximum=1000.0
+    )
     silence_timeout: float = tunable(
-        3.0, 'seconds without an image after which the node says what is wrong', unit='s',
-        minimum=0.1, maximum=3600.0)  # fmt: skip
+        3.0,
+        'seconds without an image after which the node says what is wrong',
+        unit='s',
+        minimum=0.1,
+        maximum=3600.0,
+    )
 
     def __post_init__(self) -> None:
         check_tunables(self)
@@ -184,29 +202,49 @@ class QuestionHandlerConfig:
     """What a robot sets on its question handler."""
 
     model: str = tunable('', 'checkpoint: a folder in the published layout, or a hub id')
-    device: str = tunable('auto', 'torch device of the language model, as cuda:0; auto: CUDA if '
-                          'present')  # fmt: skip
-    dtype: str = tunable('auto', 'type of the language model; auto: float16 on CUDA, float32 on '
-                         'the CPU', choices=('auto', *FLOAT_TYPES))  # fmt: skip
+    device: str = tunable(
+        'auto', 'torch device of the language model, as cuda:0; auto: CUDA if present'
+    )
+    dtype: str = tunable(
+        'auto',
+        'type of the language model; auto: float16 on CUDA, float32 on the CPU',
+        choices=('auto', *FLOAT_TYPES),
+    )
     max_new_tokens: int = tunable(
-        128, 'tokens of an answer at most, where the request names none', minimum=1, maximum=4096)  # fmt: skip
+        128, 'tokens of an answer at most, where the request names none', minimum=1, maximum=4096
+    )
     queue_size: int = tunable(
-        8, 'questions waiting behind the one being answered; one more is told BUSY', minimum=1,
-        maximum=1000)  # fmt: skip
+        8,
+        'questions waiting behind the one being answered; one more is told BUSY',
+        minimum=1,
+        maximum=1000,
+    )
     default_timeout: float = tunable(
-        30.0, 'seconds for waiting and answering, where the request names none', unit='s',
-        minimum=0.01, maximum=86400.0)  # fmt: skip
+        30.0,
+        'seconds for waiting and answering, where the request names none',
+        unit='s',
+        minimum=0.01,
+        maximum=86400.0,
+    )
     stale_after: float = tunable(
-        5.0, 'seconds of steady time without a new memory after which answers are marked stale',
-        unit='s', minimum=0.1, maximum=86400.0)  # fmt: skip
+        5.0,
+        'seconds of steady time without a new memory after which answers are marked stale',
+        unit='s',
+        minimum=0.1,
+        maximum=86400.0,
+    )
     temperature: float = tunable(
-        0.0, 'sampling temperature; 0: the most probable token each time', minimum=0.0,
-        maximum=5.0)  # fmt: skip
+        0.0, 'sampling temperature; 0: the most probable token each time', minimum=0.0, maximum=5.0
+    )
     top_p: float = tunable(
-        1.0, 'probability mass sampled from, where temperature is above 0', minimum=0.01,
-        maximum=1.0)  # fmt: skip
-    seed: int = tunable(0, 'seed of the sampling, where temperature is above 0', minimum=0,
-                        maximum=2**31 - 1)  # fmt: skip
+        1.0,
+        'probability mass sampled from, where temperature is above 0',
+        minimum=0.01,
+        maximum=1.0,
+    )
+    seed: int = tunable(
+        0, 'seed of the sampling, where temperature is above 0', minimum=0, maximum=2**31 - 1
+    )
 
     def __post_init__(self) -> None:
         check_tunables(self)

@@ -61,15 +61,16 @@ class Encoder(nn.Module):
     def preprocess(self, frame: np.ndarray | Tensor) -> Tensor:
         """Resize, crop and normalise one frame as CLIP does, on the encoder's device.
 
-        Shortest edge to the input size (bicubic, antialiased, rounded to grey levels), centre crop,
-        mean and standard deviation of CLIP.
+        Shortest edge to the input size (bicubic, antialiased, rounded to grey levels), centre
+        crop, mean and standard deviation of CLIP.
 
         :param frame: (H, W, 3) uint8 RGB.
         :returns: (3, S, S) float32.
         :raises ValueError: another shape or type.
         """
         pixels = torch.as_tensor(frame)
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != torch.uint8 or not len(pixels):
+        is_rgb = pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == torch.uint8
+        if not is_rgb or 0 in pixels.shape:
             raise ValueError(
                 f'frame: expected (H, W, 3) uint8 RGB, got {tuple(pixels.shape)} {pixels.dtype}'
             )

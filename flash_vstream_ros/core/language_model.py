@@ -12,7 +12,7 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 @dataclass(frozen=True)
 class Prefix:
-    """Keys and values of everything before the question. Read only, so that questions share it."""
+    """Keys and values of all before the question. Read only, so that questions share it."""
 
     layers: tuple[tuple[Tensor, Tensor], ...]  # per layer (1, heads, N, E / heads) each
 
@@ -36,7 +36,7 @@ class Sampling:
     generator: torch.Generator | None = None
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.temperature:
+        if not self.temperature >= 0.0:  # NaN fails as well
             raise ValueError(f'temperature: expected 0 or more, got {self.temperature}')
         if not 0.0 < self.top_p <= 1.0:
             raise ValueError(f'top_p: expected 0 < top_p <= 1, got {self.top_p}')
@@ -52,10 +52,13 @@ class Sampling:
         if self.temperature == 0.0:
             return logits.argmax()
         probabilities, order = (logits / self.temperature).softmax(-1).sort(descending=True)
-        # Keep a token if the more probable ones before it hold less than top_p: at least one stays.
+        # Keep a token if the more probable ones before it hold less than top_p: one always stays.
         before = probabilities.cumsum(-1) - probabilities
         kept = probabilities.where(before < self.top_p, 0.0)
         return order[torch.multinomial(kept, 1, generator=self.generator)[0]]
+
+
+GREEDY = Sampling()
 
 
 class LanguageModel(nn.Module):
@@ -99,7 +102,7 @@ class LanguageModel(nn.Module):
     ) -> tuple[Tensor, DynamicCache]:
         """Read the question behind the prefix, which stays as it is.
 
-        :returns: (V,) float32 logits of the first token of the answer, and the cache to go on with.
+        :returns: (V,) float32 logits of the answer's first token, and the cache to go on with.
         """
         cache = DynamicCache(prefix.layers)
         return self._forward(token_ids, cache)[-1], cache

@@ -41,10 +41,10 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+            Path(temporary).unlink()
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -71,7 +71,7 @@ def read_memory_file(
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             digest = (file.metadata() or {}).get('sha256')
     except SafetensorError as error:
-        raise MemoryFileError(f'{path}: expected a saved memory, got a damaged file: {error}') from error
+        raise MemoryFileError(f'{path}: expected a saved memory, got {error}') from error
     for name in expected.keys() | tensors.keys():
         wanted, found = _describe(expected.get(name)), _describe(tensors.get(name))
         if wanted != found:

@@ -7,44 +7,31 @@
         vstream.write(memory, frame, stamp_ns)
     print(vstream.answer(memory.snapshot(), 'What is on the table?').text)
 
-The two halves run in two processes on a robot: the frame handler perceives (``encode``, ``write``),
-the question handler answers (``answer``). The snapshot is all that goes between them.
+The two halves run in two processes on a robot: the frame handler perceives (``encode``,
+``write``), the question handler answers (``answer``). The snapshot is all that goes between them.
 """
 
 import logging
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from flash_vstream_ros.core.answer import Answer, AnswerClock, stop_check
 from flash_vstream_ros.core.checkpoint import Modules, load_checkpoint
-from flash_vstream_ros.core.config import FLOAT_TYPES, QuestionHandlerConfig
+from flash_vstream_ros.core.config import QuestionHandlerConfig
+from flash_vstream_ros.core.devices import resolve_device, resolve_dtype
 from flash_vstream_ros.core.encoder import Frames
-from flash_vstream_ros.core.language_model import Prefix, Sampling
+from flash_vstream_ros.core.language_model import GREEDY, Prefix, Sampling
 from flash_vstream_ros.core.prompt import Prompt, RequestError, TextStream
 from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.core.star_memory import StarMemory
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer and what it cost."""
-
-    text: str
-    token_ids: tuple[int, ...]  # end of text included
-    finish_reason: str  # stop, length, choice, deadline, cancelled
-    mean_log_probability: float  # natural logarithm, over token_ids; 0 where there are none
-    choice_probabilities: tuple[float, ...]  # one a choice, summing to 1; empty without choices
-    prompt_tokens: int
-    answer_tokens: int
-    time_to_first_token: float  # seconds from the call
-    total_time: float  # seconds from the call
 
 
 class FlashVStream:
@@ -128,7 +115,7 @@ class FlashVStream:
         return self._prefix[1]
 
     def answer(
-        self, snapshot: MemorySnapshot, question: str, choices: Sequence[str] = (), **options
+        self, snapshot: MemorySnapshot, question: str, choices: Sequence[str] = (), **options: Any
     ) -> Answer:
         """Answer a question about one snapshot; all arguments are :meth:`stream_answer`'s."""
         pieces = self.stream_answer(snapshot, question, choices, **options)
@@ -145,7 +132,7 @@ class FlashVStream:
         choices: Sequence[str] = (),
         *,
         max_new_tokens: int = QuestionHandlerConfig.max_new_tokens,
-        sampling: Sampling = Sampling(),
+        sampling: Sampling = GREEDY,
         cancelled: Callable[[], bool] = lambda: False,
         deadline: float = float('inf'),
     ) -> Generator[str, None, Answer]:
@@ -168,17 +155,17 @@ class FlashVStream:
         room = self.language_model.context - prompt_tokens
         if room < 1:
             raise RequestError(
-                f'question: {len(question_ids)} tokens behind {prefix.length} of memory do not fit '
-                f'a context of {self.language_model.context}; ask a shorter one'
+                f'question: {len(question_ids)} tokens behind {prefix.length} of memory do not '
+                f'fit a context of {self.language_model.context}; ask a shorter one'
             )
         logits, cache = self.language_model.prefill_question(prefix, question_ids)
-        clock = _Clock(started, prompt_tokens)
+        clock = AnswerClock(started, prompt_tokens)
         if choices:
             ids = [self.prompt.choice(choice) for choice in choices]
-            stop = _stop_check(cancelled, deadline)
+            stop = stop_check(cancelled, deadline)
             return (yield from self._choose(choices, ids, room, logits, cache, clock, stop))
         tokens = self.language_model.decode(logits, cache, sampling)
-        stop = _stop_check(cancelled, deadline)
+        stop = stop_check(cancelled, deadline)
         return (yield from self._speak(tokens, min(max_new_tokens, room), clock, stop))
 
     def check_request(
@@ -211,7 +198,7 @@ class FlashVStream:
         self,
         tokens: Iterator[tuple[int, float]],
         max_new_tokens: int,
-        clock: '_Clock',
+        clock: AnswerClock,
         stop: Callable[[], str],
     ) -> Generator[str, None, Answer]:
         stream = TextStream(self.prompt)
@@ -241,11 +228,13 @@ class FlashVStream:
         room: int,
         logits: Tensor,
         cache: object,
-        clock: '_Clock',
+        clock: AnswerClock,
         stop: Callable[[], str],
     ) -> Generator[str, None, Answer]:
         if max(map(len, ids)) > room:
-            raise RequestError(f'choices: expected at most {room} tokens, got {max(map(len, ids))}')
+            raise RequestError(
+                f'choices: expected at most {room} tokens, got {max(map(len, ids))}'
+            )
         scores = []
         for token_ids in ids:
             if stop():
@@ -263,79 +252,3 @@ class FlashVStream:
             raise RuntimeError(
                 f"this model was loaded without its {name} part; load it with parts=('{name}',)"
             )
-
-
-class _Clock:
-    """Counts seconds and tokens of one answer."""
-
-    def __init__(self, started: float, prompt_tokens: int) -> None:
-        self._started = started
-        self._prompt_tokens = prompt_tokens
-        self._first: float | None = None
-
-    def first_token(self) -> None:
-        if self._first is None:
-            self._first = time.perf_counter() - self._started
-
-    def answer(
-        self,
-        text: str,
-        token_ids: Sequence[int],
-        finish_reason: str,
-        mean_log_probability: float,
-        choice_probabilities: Sequence[float] = (),
-    ) -> Answer:
-        total = time.perf_counter() - self._started
-        return Answer(
-            text=text,
-            token_ids=tuple(token_ids),
-            finish_reason=finish_reason,
-            mean_log_probability=mean_log_probability,
-            choice_probabilities=tuple(choice_probabilities),
-            prompt_tokens=self._prompt_tokens,
-            answer_tokens=len(token_ids),
-            time_to_first_token=total if self._first is None else self._first,
-            total_time=total,
-        )
-
-
-def _stop_check(cancelled: Callable[[], bool], deadline: float) -> Callable[[], str]:
-    """A check that returns why to stop, or nothing."""
-
-    def check() -> str:
-        if cancelled():
-            return 'cancelled'
-        return 'deadline' if time.monotonic() >= deadline else ''
-
-    return check
-
-
-def resolve_device(device: str | torch.device) -> torch.device:
-    """Name -> device; ``auto`` is CUDA where there is one.
-
-    :raises ValueError: no such device on this machine.
-    """
-    if device == 'auto':
-        device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    try:
-        resolved = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f'device: expected auto, cpu, cuda or cuda:N, got {device!r}') from error
-    devices = torch.cuda.device_count()
-    if resolved.type == 'cuda' and (resolved.index or 0) >= devices:
-        raise ValueError(f'device: {device} is not there; this machine has {devices} CUDA devices')
-    return resolved
-
-
-def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
-    """Name -> dtype; ``auto`` is float16 on CUDA and float32 elsewhere.
-
-    :raises ValueError: not a type that models run in.
-    """
-    if isinstance(dtype, torch.dtype):
-        return dtype
-    if dtype == 'auto':
-        return torch.float16 if device.type == 'cuda' else torch.float32
-    if dtype not in FLOAT_TYPES:
-        raise ValueError(f'dtype: expected auto or one of {list(FLOAT_TYPES)}, got {dtype!r}')
-    return getattr(torch, dtype)

@@ -24,9 +24,9 @@ class RequestError(ValueError):
 class Prompt:
     """The published conversation, with the memory where ``<image>`` stood.
 
-    The text before and after the memory is tokenised apart. Everything up to and with the memory is
-    the same for every question on one snapshot. SentencePiece never reads a special token out of
-    text, so that ``</s>`` or ``<image>`` in a question is what it looks like: text.
+    The text before and after the memory is tokenised apart. Everything up to and with the memory
+    is the same for every question on one snapshot. SentencePiece never reads a special token out
+    of text, so that ``</s>`` or ``<image>`` in a question is what it looks like: text.
 
     :param tokenizer: the content of the checkpoint's ``tokenizer.model``.
     """
@@ -87,8 +87,7 @@ class Prompt:
 class TextStream:
     """Turns token ids into pieces of text as they come.
 
-    A piece is held back while its last character is not complete (a character can span several byte
-    tokens).
+    A piece is held back while its last character is not complete: one can span several tokens.
     """
 
     def __init__(self, prompt: Prompt) -> None:

@@ -15,11 +15,11 @@ from transformers import CLIPVisionConfig
 
 from flash_vstream_ros.core.checkpoint import (
     TOWER,
-    ModelConfig,
     NamedTensor,
     assemble,
     expected_shapes,
 )
+from flash_vstream_ros.core.model_config import ModelConfig
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.prompt import BEFORE_MEMORY, Prompt
 

@@ -104,9 +104,7 @@ class FrameSampler:
 
     def _settled_elsewhere(self, stamp_ns: int) -> bool:
         """Whether the stamps since a jump have agreed for long enough."""
-        agrees = bool(self._elsewhere) and (
-            0 < stamp_ns - self._elsewhere[1] <= self._max_gap_ns
-        )
+        agrees = bool(self._elsewhere) and (0 < stamp_ns - self._elsewhere[1] <= self._max_gap_ns)
         if not agrees:
             self._elsewhere, self._elsewhere_frames = [stamp_ns, stamp_ns], 0
         self._elsewhere[1] = stamp_ns

@@ -78,8 +78,8 @@ class StarMemory(nn.Module):
     def write(self, feature: Tensor, stamp_ns: int) -> None:
         """Memorise one frame.
 
-        A feature that is not finite or does not fit float16 has no effect. It is refused at once on
-        the CPU; on a GPU, where finding out would mean waiting for it, at the next read.
+        A feature that is not finite or does not fit float16 has no effect. It is refused at once
+        on the CPU; on a GPU, where finding out would mean waiting for it, at the next read.
 
         :param feature: (P, P, D) of any floating type, on any device.
         :param stamp_ns: stamp of the frame in nanoseconds, after all stamps before.
@@ -240,4 +240,3 @@ def _refusal(stamp_ns: int) -> str:
         f'feature of the frame stamped {stamp_ns}: expected finite values within float16 '
         f'(+-{FLOAT16_MAX:.0f}), got NaN, infinity or larger; the frame was left out'
     )
-

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The frame handler's camera: subscribes with the right QoS, and says what is wrong when silent."""
+"""The frame handler's camera: the right QoS, and what is wrong when it is silent."""
 
 import time
 from collections.abc import Callable
@@ -38,7 +38,9 @@ class Camera:
         self._silence_reported = False
         self._loss_reported = False
         is_reliable = config.image_reliability == 'reliable'
-        self._subscribe(ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT)
+        self._subscribe(
+            ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT
+        )
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         node.create_timer(CHECK_PERIOD_S, self._check, clock=steady)
 

@@ -22,7 +22,11 @@ from flash_vstream_ros.core.sampler import Decision, FrameSampler
 from flash_vstream_ros.msg import MemorySnapshot
 from flash_vstream_ros.nodes.camera import Camera
 from flash_vstream_ros.nodes.conversions import snapshot_to_message, time_to_ns
-from flash_vstream_ros.nodes.image_conversions import compressed_to_rgb, image_to_rgb
+from flash_vstream_ros.nodes.image_conversions import (
+    compressed_to_rgb,
+    converter_name,
+    image_to_rgb,
+)
 from flash_vstream_ros.nodes.parameters import declare_config
 from flash_vstream_ros.nodes.qos import LATCHED
 from flash_vstream_ros.nodes.running import Worker, run_node
@@ -62,7 +66,7 @@ class FrameHandler(Node):
         self._worker.submit(self._publish).add_done_callback(self._report)
         self.get_logger().info(
             f'encoder {self._vstream.encoder_id} on {self._vstream.device} memorises '
-            f'{self._camera.topic} at {config.sample_rate:g} Hz'
+            f'{self._camera.topic} at {config.sample_rate:g} Hz, images through {converter_name()}'
         )
 
     def destroy_node(self) -> None:
@@ -155,7 +159,7 @@ class FrameHandler(Node):
         self._is_unpublished = False
 
     async def _reset_memory(
-        self, request: Trigger.Request, response: Trigger.Response
+        self, _: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
         await self._worker.run(self._reset)
         response.success = True

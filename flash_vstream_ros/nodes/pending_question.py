@@ -117,3 +117,10 @@ class PendingQuestion:
         :param message: what went wrong and what to do.
         """
         return self.finish(Answer(status=status, message=message, text=self.text))
+
+    def why_late(self) -> str:
+        """Say what its time was spent on."""
+        passed = f'{self.question.timeout_s:g} s passed'
+        if self.work_began is None:
+            return f'{passed} behind other questions'
+        return f'{passed} while answering; text holds what was said until then'

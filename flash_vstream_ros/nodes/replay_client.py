@@ -23,14 +23,15 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
 
-from flash_vstream_ros.core.checkpoint import load_geometry
+from flash_vstream_ros.core.model_config import load_geometry
 from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.msg import MemorySnapshot as MemorySnapshotMessage
 from flash_vstream_ros.nodes.camera import IMAGE_TYPES, TOPICS
-from flash_vstream_ros.nodes.conversions import message_to_snapshot, ns_to_time, time_to_ns
+from flash_vstream_ros.nodes.conversions import message_to_snapshot, ns_to_time
 from flash_vstream_ros.nodes.image_conversions import rgb_to_compressed, rgb_to_image
 from flash_vstream_ros.nodes.qos import LATCHED
+from flash_vstream_ros.nodes.replay_results import result_of, table
 from flash_vstream_ros.replay.picture import draw_memory, save_picture
 from flash_vstream_ros.replay.questions import Question, pair_questions, read_questions
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S, Recording
@@ -48,10 +49,6 @@ REPLAY = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE
 )
 _FILL = {'raw': rgb_to_image, 'compressed': rgb_to_compressed}
-STATUS_NAMES = {
-    getattr(Answer, name): name
-    for name in ('OK', 'MEMORY_EMPTY', 'BUSY', 'TIMEOUT', 'CANCELLED', 'BAD_REQUEST', 'MODEL_ERROR')
-}
 
 
 @dataclass(frozen=True)
@@ -175,62 +172,11 @@ def play(
         yield result_of(question, answer(), recording.start_ns)
 
 
-def result_of(question: Question, answer: Answer, start_ns: int) -> dict[str, Any]:
-    """A line of results; times in seconds, stamps in nanoseconds."""
-    newest_ns = time_to_ns(answer.newest_stamp)
-    return {
-        'at': question.at,
-        'question': question.question,
-        'answer': answer.text,
-        'status': STATUS_NAMES[answer.status],
-        'message': answer.message,
-        'choices': list(question.choices),
-        'choice_probabilities': list(answer.choice_probabilities),
-        'finish_reason': answer.finish_reason,
-        'mean_log_probability': answer.mean_log_probability,
-        'frames_seen': answer.frames_seen,
-        'oldest_stamp': time_to_ns(answer.oldest_stamp),
-        'newest_stamp': newest_ns,
-        'newest_at': (newest_ns - start_ns) / NS_PER_S if newest_ns else None,
-        'key_stamps': [time_to_ns(stamp) for stamp in answer.key_stamps],
-        'queue_time': answer.queue_time,
-        'time_to_first_token': answer.time_to_first_token,
-        'total_time': answer.total_time,
-    }
-
-
-def table(results: Sequence[dict[str, Any]]) -> str:
-    """Results for a person to read: one line each, columns aligned."""
-    rows = [('asked at', 'question', 'answer', 'frames', 'newest', 'first token', 'answered in')]
-    for result in results:
-        newest = '-' if result['newest_at'] is None else f'{result["newest_at"]:.1f} s'
-        said = result['answer'] if result['status'] == 'OK' else result['status']
-        rows.append(
-            (
-                f'{result["at"]:.1f} s',
-                _shorten(result['question']),
-                _shorten(said),
-                str(result['frames_seen']),
-                newest,
-                f'{result["time_to_first_token"] * 1e3:.0f} ms',
-                f'{result["total_time"] * 1e3:.0f} ms',
-            )
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ['  '.join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
-    return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
-
-
-def _shorten(text: str, width: int = 40) -> str:
-    printable = ''.join(c if c.isprintable() else '·' for c in text.strip())
-    return printable if len(printable) <= width else printable[: width - 3] + '...'
-
-
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the program's own arguments; wrong use ends it with exit status 2."""
     parser = argparse.ArgumentParser(prog='replay_client', description=__doc__)
     parser.add_argument('recording', type=Path, help='video file or folder of a rosbag2')
-    parser.add_argument('--topic', help="image topic of the bag; needed where it has several")
+    parser.add_argument('--topic', help='image topic of the bag; needed where it has several')
     parser.add_argument('--question', action='append', default=[], help='with --at, repeatable')
     parser.add_argument('--at', action='append', default=[], type=float, metavar='SECONDS',
                         help='seconds since the first frame')  # fmt: skip

@@ -2,7 +2,6 @@
 """How both nodes run: one thread for callbacks, one worker for the work."""
 
 import logging
-import sys
 from collections.abc import Callable
 from concurrent.futures import Future as Job
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,8 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.task import Future
+
+logger = logging.getLogger(__name__)
 
 
 def run_node(make_node: Callable[[], Node]) -> int:
@@ -25,7 +26,7 @@ def run_node(make_node: Callable[[], Node]) -> int:
             node = make_node()
         except (ValueError, OSError, ParameterException) as error:
             # What the user can mend is said in one line; anything else keeps its traceback.
-            print(f'cannot start: {error}', file=sys.stderr, flush=True)
+            logger.critical('cannot start: %s', error)
             return 1
         executor = SingleThreadedExecutor()
         executor.add_node(node)

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of devices and types -> torch's own."""
+
+import torch
+
+from flash_vstream_ros.core.config import FLOAT_TYPES
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Name -> device; ``auto`` is CUDA where there is one.
+
+    :raises ValueError: no such device on this machine.
+    """
+    if device == 'auto':
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f'device: expected auto, cpu, cuda or cuda:N, got {device!r}') from error
+    devices = torch.cuda.device_count()
+    if resolved.type == 'cuda' and (resolved.index or 0) >= devices:
+        raise ValueError(f'device: {device} is not there; this machine has {devices} CUDA devices')
+    return resolved
+
+
+def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """Name -> dtype; ``auto`` is float16 on CUDA and float32 elsewhere.
+
+    :raises ValueError: not a type that models run in.
+    """
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype == 'auto':
+        return torch.float16 if device.type == 'cuda' else torch.float32
+    if dtype not in FLOAT_TYPES:
+        raise ValueError(f'dtype: expected auto or one of {list(FLOAT_TYPES)}, got {dtype!r}')
+    return getattr(torch, dtype)

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fingerprint of all that a memory's content depends on."""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from flash_vstream_ros.core.model_config import ModelConfig
+
+
+class Fingerprint:
+    """Names what a memory depends on: tower, semantic attention, geometry. 16 hex digits.
+
+    Both nodes compute it from the checkpoint as stored, so that it does not depend on the dtype or
+    device of either, nor on how the tensors are spread over files.
+
+    :param prefixes: of the keys that count.
+    """
+
+    def __init__(self, config: ModelConfig, prefixes: tuple[str, ...]) -> None:
+        self._prefixes = prefixes
+        about = (config.geometry, config.select_layer, config.vision.hidden_act)
+        self._parts = [repr(about)]
+
+    def add(self, key: str, tensor: Tensor) -> None:
+        """Take in a tensor of the checkpoint, in any order."""
+        if key.startswith(self._prefixes):
+            data = tensor.contiguous().reshape(-1).view(torch.uint8).cpu().numpy()
+            digest = hashlib.sha256(data).hexdigest()
+            self._parts.append(f'{key} {tensor.dtype} {digest}')
+
+    def hexdigest(self) -> str:
+        """The name."""
+        return hashlib.sha256('\n'.join(sorted(self._parts)).encode()).hexdigest()[:16]

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The newest memory a question handler has received."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rclpy.node import Node
+
+from flash_vstream_ros.core.snapshot import MemorySnapshot
+from flash_vstream_ros.msg import MemorySnapshot as MemorySnapshotMessage
+from flash_vstream_ros.nodes.conversions import message_to_snapshot
+from flash_vstream_ros.nodes.qos import LATCHED
+
+
+@dataclass(frozen=True)
+class ReceivedMemory:
+    """A memory and when it came."""
+
+    snapshot: MemorySnapshot
+    camera: str  # frame_id of its camera
+    arrived: float  # time.monotonic()
+
+
+class MemoryInbox:
+    """Subscribes ``memory`` and keeps the newest one that can be used.
+
+    A memory of another encoder is refused, because the language model would read noise.
+
+    :param encoder_id: of the model that will read the memory.
+    :param on_arrival: called after each arrival.
+    """
+
+    def __init__(self, node: Node, encoder_id: str, on_arrival: Callable[[], None]) -> None:
+        self._encoder_id = encoder_id
+        self._on_arrival = on_arrival
+        self._logger = node.get_logger()
+        self.newest: ReceivedMemory | None = None
+        self.fault = ''  # why the newest memory cannot be used; empty where it can
+        node.create_subscription(MemorySnapshotMessage, 'memory', self._receive, LATCHED)
+
+    def has_seen(self, stamp_ns: int) -> bool:
+        """Whether the newest memory holds a frame of this stamp or later."""
+        return self.newest is not None and self.newest.snapshot.newest_stamp_ns >= stamp_ns
+
+    def _receive(self, message: MemorySnapshotMessage) -> None:
+        try:
+            self._check_encoder(message)
+            snapshot = message_to_snapshot(message)
+        except ValueError as error:
+            self._refuse(str(error))
+        else:
+            self.newest = ReceivedMemory(snapshot, message.header.frame_id, time.monotonic())
+            self.fault = ''
+        self._on_arrival()
+
+    def _refuse(self, fault: str) -> None:
+        self.newest = None
+        if fault != self.fault:  # each fault is said once
+            self._logger.error(f'memory refused: {fault}')
+        self.fault = fault
+
+    def _check_encoder(self, message: MemorySnapshotMessage) -> None:
+        if message.encoder_id != self._encoder_id:
+            raise ValueError(
+                f'expected a memory of encoder {self._encoder_id}, got one of '
+                f'{message.encoder_id}; start both nodes with the same model'
+            )

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions in line for the one worker that answers them."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future as Job
+
+import torch
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from flash_vstream_ros.core.config import QuestionHandlerConfig
+from flash_vstream_ros.msg import Answer
+from flash_vstream_ros.nodes.memory_inbox import MemoryInbox
+from flash_vstream_ros.nodes.pending_question import PendingQuestion, Question
+from flash_vstream_ros.nodes.running import Worker, awaitable
+
+DEADLINE_PERIOD_S = 0.02
+
+
+class QuestionQueue:
+    """Takes questions, starts their work when the memory is ready, keeps their deadlines.
+
+    At most one is answered at a time and ``queue_size`` wait, for the worker or for a stamp. A
+    deadline is kept by a steady timer, whatever the worker is doing.
+
+    :param work: answers one question; runs on the worker.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        config: QuestionHandlerConfig,
+        inbox: MemoryInbox,
+        work: Callable[[PendingQuestion], None],
+    ) -> None:
+        self._node = node
+        self._size = config.queue_size
+        self._inbox = inbox
+        self._work = work
+        self._worker = Worker(node)
+        self._pending: list[PendingQuestion] = []  # asked and not answered
+        self._awaiting_stamp: list[PendingQuestion] = []
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(DEADLINE_PERIOD_S, self._enforce_deadlines, clock=steady)
+        self._timer.cancel()  # runs only while a question is pending
+
+    def ask(
+        self, question: Question, on_piece: Callable[[str, str], None] | None = None
+    ) -> PendingQuestion:
+        """Take a question; one that cannot be answered is refused at once."""
+        pending = PendingQuestion(question, awaitable(self._node), on_piece)
+        self._pending = [other for other in self._pending if not other.is_finished]
+        fault = question.fault()
+        if fault:
+            pending.fail(Answer.BAD_REQUEST, fault)
+        elif len(self._pending) > self._size:
+            pending.fail(
+                Answer.BUSY,
+                f'{len(self._pending)} questions are pending (queue_size {self._size}); ask '
+                f'again later',
+            )
+        else:
+            self._take(pending)
+        return pending
+
+    def _take(self, pending: PendingQuestion) -> None:
+        self._pending.append(pending)
+        self._timer.reset()
+        stamp_ns = pending.question.min_stamp_ns
+        if stamp_ns and not self._inbox.has_seen(stamp_ns):
+            self._awaiting_stamp.append(pending)
+        else:
+            self._start(pending)
+
+    def start_ready(self) -> None:
+        """Start the questions whose stamp the memory has seen by now."""
+        for pending in self._awaiting_stamp.copy():
+            if self._inbox.has_seen(pending.question.min_stamp_ns):
+                self._awaiting_stamp.remove(pending)
+                self._start(pending)
+
+    def cancel(self, pending: PendingQuestion) -> None:
+        """Answer CANCELLED at once; a running answer ends before its next token."""
+        pending.fail(Answer.CANCELLED, 'cancelled as asked')
+        if pending in self._awaiting_stamp:
+            self._awaiting_stamp.remove(pending)
+
+    def close(self) -> None:
+        """Cancel all questions and wait for the worker."""
+        for pending in self._pending:
+            pending.fail(Answer.CANCELLED, 'the question handler is shutting down')
+        self._worker.stop()
+
+    def _start(self, pending: PendingQuestion) -> None:
+        job = self._worker.submit(self._work, pending)
+        job.add_done_callback(lambda done: self._report(done, pending))
+
+    def _enforce_deadlines(self) -> None:
+        now = time.monotonic()
+        for pending in self._pending:
+            if now >= pending.deadline and not pending.is_finished:
+                pending.fail(Answer.TIMEOUT, self._why_late(pending))
+        self._pending = [pending for pending in self._pending if not pending.is_finished]
+        if not self._pending:
+            self._timer.cancel()
+
+    def _why_late(self, pending: PendingQuestion) -> str:
+        if pending not in self._awaiting_stamp:
+            return pending.why_late()
+        self._awaiting_stamp.remove(pending)
+        memory = self._inbox.newest
+        newest = 'there is none' if memory is None else f'{memory.snapshot.newest_stamp_ns} ns'
+        return (
+            f'{pending.question.timeout_s:g} s passed and the memory has not seen min_stamp '
+            f'{pending.question.min_stamp_ns} ns; its newest frame: {newest}'
+        )
+
+    def _report(self, job: Job, pending: PendingQuestion) -> None:
+        """A failure of the model fails its question; the worker goes on with the next."""
+        if job.cancelled() or job.exception() is None:
+            return
+        error = job.exception()
+        is_full = isinstance(error, torch.OutOfMemoryError)
+        advice = (
+            'free memory on the device or choose a smaller dtype' if is_full else 'see the log'
+        )
+        self._node.get_logger().error(f'question failed: {type(error).__name__}: {error}')
+        pending.fail(Answer.MODEL_ERROR, f'{type(error).__name__}: {error}; {advice}')
