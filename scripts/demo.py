@@ -94,8 +94,9 @@ def run(path: Path, topic: str | None, model: str | Path, questions: Path, out: 
     sampling = {'model': model, 'sample_rate': SAMPLE_RATE_HZ}
     with (
         NodeProcess('frame_handler', sampling, log=_fresh(out / 'frame_handler.log')) as frames,
-        NodeProcess('question_handler', {'model': model}, log=_fresh(out / 'question_handler.log'))
-        as answers,
+        NodeProcess(
+            'question_handler', {'model': model}, log=_fresh(out / 'question_handler.log')
+        ) as answers,
         NodeProcess('replay_client', arguments=arguments) as replay,
     ):
         while not replay.has_ended:

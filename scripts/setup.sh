@@ -12,7 +12,7 @@ fail() {
   exit 1
 }
 
-# What the environment was made from. It names the folder too, because an environment cannot be moved.
+# What the environment was made from. The folder too, because an environment cannot be moved.
 digest() {
   (cd "$root" && { pwd; sha256sum requirements/*.txt scripts/setup.sh scripts/mend_wheels.py; } | sha256sum)
 }
@@ -94,6 +94,7 @@ if [ "$state" = unfinished ] || ! is_fit "$venv/bin/python" || ! "$venv/bin/pyth
   make_venv "$python"
 fi
 echo unfinished >"$stamp"
+echo 'installing the requirements, 1.5 GB and more: this takes minutes'
 requirements=()
 for file in core ros dev; do requirements+=(-r "$root/requirements/$file.txt"); done
 "$venv/bin/python" -m pip install --quiet -c "$root/requirements/constraints.txt" "${requirements[@]}" </dev/null

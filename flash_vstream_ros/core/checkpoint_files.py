@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a checkpoint's files are and how they are read: folder or hub, .bin or safetensors."""
 
+import contextlib
 import json
 import re
 import zipfile
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -34,6 +35,10 @@ def resolve_folder(path: str | Path) -> Path:
     :param path: a folder, or ``owner/name`` or ``owner/name@revision`` on the hub.
     :raises CheckpointError: there is no such folder, and no such model on the hub either.
     """
+    if not str(path).strip():
+        raise CheckpointError(
+            "model: expected a checkpoint's folder or a hub id as IVGSZ/Flash-VStream-7b, got none"
+        )
     folder = Path(path).expanduser()
     if folder.is_dir():
         return folder
@@ -44,16 +49,25 @@ def resolve_folder(path: str | Path) -> Path:
     name, _, revision = str(path).partition('@')
     try:
         return Path(_download(name, revision or None))
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    # Whatever HTTP library the hub's client is built on in this version has errors of its own.
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(
             f'{path}: no such folder, and the hub did not give it: {reason}'
         ) from error
 
 
 def _download(name: str, revision: str | None) -> str:
-    """Fetch one form of the weights only: safetensors where there are any."""
-    files = HfApi().list_repo_files(name, revision=revision)
+    """Fetch one form of the weights only: safetensors where there are any.
+
+    Where the hub cannot be reached, what was fetched before is taken.
+    """
+    try:
+        files = [file.rfilename for file in HfApi().model_info(name, revision=revision).siblings]
+    except Exception:  # as above; raised again where there is nothing to take
+        with contextlib.suppress(LocalEntryNotFoundError):
+            return snapshot_download(name, revision=revision, local_files_only=True)
+        raise
     weights = '*.safetensors' if any(f.endswith('.safetensors') for f in files) else '*.bin'
     patterns = ['*.json', 'tokenizer.model', weights]
     return snapshot_download(name, revision=revision, allow_patterns=patterns)

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: ``python3 -m flash_vstream_ros VERB``.
+
+Exit status: 0 done, 1 the job failed, 2 wrong use, 130 interrupted.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from flash_vstream_ros.core.config import FrameHandlerConfig, QuestionHandlerConfig
+from flash_vstream_ros.replay.questions import pair_questions, read_questions
+
+CHECKPOINT_SIZES = ('tiny', '100m', '1b', '7b')
+
+ROS_NEEDED = (
+    'needs ROS 2 and this package built: source /opt/ros/DISTRO/setup.bash, `colcon build`, '
+    'source install/setup.bash, and run `ros2 run flash_vstream_ros flash_vstream ask ...` '
+    '(from the source folder, python3 -m does not find what was built)'
+)
+REPLAY_HELP = """\
+Reads camera frames from a video or a bag, memorises them as the robot does, and
+answers questions at their moments. Needs no ROS; the answers are those of the
+two nodes. Results are JSON lines; what happens is said on standard error.
+
+examples:
+  replay clip.mp4 --model checkpoint --question 'What is on the table?' --at 5
+  replay bag_folder --topic /camera/image --model owner/name --questions q.json \\
+      --out answers.jsonl --picture memory.png
+
+A questions file is a list of objects; the last two keys may be left out:
+  [{"at": 5.0, "question": "Is the door open?", "choices": ["yes", "no"],
+    "max_new_tokens": 20}]
+"""
+ASK_HELP = """\
+Asks the question handler of a running robot and prints the answer.
+
+example:
+  ros2 run flash_vstream_ros flash_vstream ask 'Is the door open?' --choice yes --choice no
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    :param argv: arguments without the program's name; None: those of the process.
+    :returns: exit status; wrong use raises SystemExit(2), as argparse does.
+    """
+    arguments = make_parser().parse_args(argv)
+    # What is wrong with a video we say ourselves, in one line.
+    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
+    os.environ.setdefault('OPENCV_LOG_LEVEL', 'ERROR')
+    logging.basicConfig(format='%(message)s', stream=sys.stderr)
+    logging.getLogger('flash_vstream_ros').setLevel(logging.INFO)
+    try:
+        return arguments.run(arguments)
+    except BrokenPipeError:
+        # Whoever read the results has gone; Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f'flash_vstream {arguments.verb}: {error}\n')
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write(f'flash_vstream {arguments.verb}: interrupted\n')
+        return 130
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of all verbs."""
+    parser = argparse.ArgumentParser(
+        prog='flash_vstream',
+        description='A memory of what a camera saw, and answers about it in plain language.',
+        epilog='Exit status: 0 done, 1 the job failed, 2 wrong use. See VERB --help.',
+    )
+    verbs = parser.add_subparsers(dest='verb', metavar='VERB', required=True)
+    _add_replay(verbs)
+    _add_ask(verbs)
+    _add_random_checkpoint(verbs)
+    return parser
+
+
+def _add_verb(verbs: Any, name: str, summary: str, description: str) -> argparse.ArgumentParser:
+    return verbs.add_parser(
+        name,
+        help=summary,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_replay(verbs: Any) -> None:
+    summary = 'answer questions about a video or a bag, without ROS'
+    parser = _add_verb(verbs, 'replay', summary, REPLAY_HELP)
+    add = parser.add_argument
+    add(
+        'recording',
+        type=Path,
+        metavar='RECORDING',
+        help='video file (mp4, avi, mkv, ...), rosbag2 folder, .mcap, .db3 or ROS 1 .bag',
+    )
+    add(
+        '--model',
+        required=True,
+        metavar='DIR',
+        help='checkpoint: a folder in the published layout, or a hub id',
+    )
+    add('--topic', metavar='T', help='image topic of the bag; needed where it has several')
+    _add_tunable(
+        parser,
+        '--rate',
+        FrameHandlerConfig,
+        'sample_rate',
+        'HZ',
+        'frames memorised per second of the recording; 0: all of them',
+    )
+    _add_tunable(
+        parser,
+        '--device',
+        FrameHandlerConfig,
+        'device',
+        'D',
+        'torch device, as cpu or cuda:0; auto: CUDA if present',
+    )
+    _add_tunable(
+        parser,
+        '--dtype',
+        FrameHandlerConfig,
+        'dtype',
+        'T',
+        'auto, float32, bfloat16 or float16; auto: float16 on CUDA, else float32',
+    )
+    _add_tunable(
+        parser,
+        '--max-new-tokens',
+        QuestionHandlerConfig,
+        'max_new_tokens',
+        'N',
+        'tokens of an answer at most, where its question does not say',
+    )
+    add(
+        '--question',
+        action='append',
+        default=[],
+        metavar='Q',
+        help='a question; give each its --at',
+    )
+    add(
+        '--at',
+        action='append',
+        default=[],
+        type=float,
+        metavar='SECONDS',
+        help='when to ask it: seconds after the first frame',
+    )
+    add('--questions', type=Path, metavar='FILE', help='JSON file of questions with their times')
+    add(
+        '--out',
+        type=Path,
+        metavar='FILE.jsonl',
+        help='write the results here instead of to standard output',
+    )
+    add('--picture', type=Path, metavar='FILE.png', help='draw the memory at the end')
+    parser.set_defaults(run=lambda arguments: _replay(parser, arguments))
+
+
+def _replay(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    try:
+        arguments.asked = pair_questions(arguments.question, arguments.at)
+    except ValueError as error:
+        parser.error(str(error))
+    if not (arguments.asked or arguments.questions or arguments.picture):
+        parser.error('nothing to do: give --question with --at, --questions or --picture')
+    if arguments.questions:
+        arguments.asked += read_questions(arguments.questions)
+    # Only now, because it imports torch.
+    from flash_vstream_ros.replay.command import run_replay
+
+    return run_replay(arguments)
+
+
+def _add_ask(verbs: Any) -> None:
+    parser = _add_verb(verbs, 'ask', 'ask a running robot, over ROS', ASK_HELP)
+    add = parser.add_argument
+    add('question', metavar='QUESTION', help='in plain language')
+    add(
+        '--choice',
+        action='append',
+        default=[],
+        dest='choices',
+        metavar='C',
+        help='the answer is one of these, each with its probability; give it several times',
+    )
+    add('--stream', action='store_true', help='print the answer as it is spoken')
+    add(
+        '--camera',
+        default='',
+        metavar='FRAME_ID',
+        help='which memory, by the frame_id of its camera; needed where there are several',
+    )
+    add(
+        '--timeout',
+        type=_seconds,
+        default=0.0,
+        metavar='S',
+        help="seconds for waiting and answering; default: the node's own",
+    )
+    add(
+        '--namespace',
+        default='/flash_vstream',
+        metavar='NS',
+        help='namespace of the question handler (default: %(default)s)',
+    )
+    parser.set_defaults(run=_ask)
+
+
+def _ask(arguments: argparse.Namespace) -> int:
+    try:
+        from flash_vstream_ros.nodes.ask import run_ask
+    except ImportError as error:
+        raise ValueError(f'{ROS_NEEDED}: {error}') from error
+    return run_ask(arguments)
+
+
+def _add_random_checkpoint(verbs: Any) -> None:
+    summary = 'write a checkpoint of random weights, to try things out'
+    parser = _add_verb(
+        verbs,
+        'random-checkpoint',
+        summary,
+        'Writes a checkpoint of random weights in the published layout. Its answers mean nothing.',
+    )
+    parser.add_argument('out', type=Path, metavar='OUT', help='a new or empty folder')
+    parser.add_argument(
+        '--size',
+        choices=CHECKPOINT_SIZES,
+        default='tiny',
+        help='tiny takes 2 MB, 7b 27 GB (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--seed',
+        type=int,
+        default=0,
+        metavar='N',
+        help='equal seeds make equal files (default: %(default)s)',
+    )
+    parser.set_defaults(run=_random_checkpoint)
+
+
+def _random_checkpoint(arguments: argparse.Namespace) -> int:
+    out: Path = arguments.out
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f'{out}: exists already and is not overwritten')
+    from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
+
+    make_random_checkpoint(out, arguments.size, arguments.seed)
+    return 0
+
+
+def _add_tunable(
+    parser: argparse.ArgumentParser, flag: str, config: type, name: str, metavar: str, text: str
+) -> None:
+    """Add an option whose default and range are those of a configuration's field."""
+    parser.add_argument(
+        flag,
+        dest=name,
+        type=_tunable_type(config, name),
+        default=getattr(config, name),
+        metavar=metavar,
+        help=f'{text} (default: %(default)s)',
+    )
+
+
+def _tunable_type(config: type, name: str) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        try:
+            value = type(getattr(config, name))(text)
+            config(**{name: value})
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        return value
+
+    return parse
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 < value <= 86400.0:
+        raise argparse.ArgumentTypeError(f'expected seconds from 0 to 86400, got {text!r}')
+    return value
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The job of the verb ``replay``: recording and questions in, JSON lines and a picture out."""
+
+import argparse
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from flash_vstream_ros.core.pipeline import FlashVStream
+from flash_vstream_ros.replay.picture import draw_memory, save_picture
+from flash_vstream_ros.replay.recording import open_recording
+from flash_vstream_ros.replay.replay import Replay
+from flash_vstream_ros.replay.thumbnails import ThumbnailStore
+
+logger = logging.getLogger(__name__)
+
+
+def run_replay(arguments: argparse.Namespace) -> int:
+    """Replay a recording.
+
+    :param arguments: of the command line; ``asked`` holds its questions.
+    :returns: exit status: 1 if a question is unanswered or the recording damaged.
+    :raises OSError: a file cannot be read or written.
+    :raises ValueError: the recording or the checkpoint cannot be used.
+    """
+    recording = open_recording(arguments.recording, arguments.topic)
+    logger.info('%s: %s', recording.path, recording.description)
+    for path in (arguments.out, arguments.picture):
+        _check_folder(path)
+    vstream = FlashVStream.from_pretrained(arguments.model, arguments.device, arguments.dtype)
+    thumbnails = ThumbnailStore() if arguments.picture else None
+    replay = Replay(
+        vstream,
+        recording,
+        arguments.asked,
+        sample_rate=arguments.sample_rate,
+        max_new_tokens=arguments.max_new_tokens,
+        thumbnails=thumbnails,
+        # Shown on a terminal only.
+        progress=partial(tqdm, total=recording.frame_count, unit='frame', disable=None),
+    )
+    with _output(arguments.out) as out, logging_redirect_tqdm([logging.getLogger()]):
+        for result in replay:
+            # Line by line, so that an interrupted run keeps what it has answered.
+            out.write(json.dumps(result, ensure_ascii=False) + '\n')
+            out.flush()
+    if thumbnails is not None:
+        save_picture(
+            draw_memory(replay.snapshot(), thumbnails, vstream.geometry), arguments.picture
+        )
+    logger.info('%s', replay.summary())
+    for failure in replay.failures:
+        logger.error('%s', failure)
+    return int(bool(replay.failures))
+
+
+def _check_folder(path: Path | None) -> None:
+    """Find out before the work, not after it, that a result cannot be written."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f'{path}: cannot be written, as its folder does not exist')
+    if path is not None and path.is_dir():
+        raise IsADirectoryError(f'{path}: expected the name of a file, got a folder')
+
+
+@contextlib.contextmanager
+def _output(path: Path | None) -> Iterator[TextIO]:
+    if path is None:
+        yield sys.stdout
+    else:
+        with path.open('w', encoding='utf-8') as file:
+            yield file
