@@ -89,7 +89,13 @@ def assemble(
 
     :raises CheckpointError: a key is missing, unexpected or of a wrong shape.
     """
-    targets, shapes = _targets(config, frozenset(parts))
+    parts = frozenset(parts)
+    if not parts or not parts <= {'vision', 'language'}:
+        raise ValueError(f'parts: expected some of vision, language, got {sorted(parts)}')
+    try:
+        targets, shapes = _targets(config, parts)
+    except Exception as error:  # of transformers or torch, on sizes that make no model
+        raise CheckpointError(f'config.json: makes no model: {error}') from error
     fingerprint = Fingerprint(config, (TOWER, ATTENTION))
     seen: dict[str, str] = {}
     loaded_bytes = 0
@@ -130,8 +136,6 @@ def _targets(
     config: ModelConfig, parts: frozenset[str]
 ) -> tuple[dict[str, _Target | None], dict[str, tuple[int, ...]]]:
     """Modules without storage by key prefix, and the shape of every key, loaded or not."""
-    if not parts or not parts <= {'vision', 'language'}:
-        raise ValueError(f'parts: expected some of vision, language, got {sorted(parts)}')
     geometry = config.geometry
     with torch.device('meta'):
         encoder = Encoder(config.vision, config.select_layer)

@@ -103,6 +103,11 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor, str]]:
         weight_map = read_json(found).get('weight_map')
         if not isinstance(weight_map, dict) or not weight_map:
             raise CheckpointError(f'{found}: weight_map: expected keys with their files, got none')
+        unfit = [name for name in weight_map.values() if not isinstance(name, str)]
+        if unfit:
+            raise CheckpointError(
+                f'{found}: weight_map: expected names of files, got {unfit[0]!r}'
+            )
         files = [folder / name for name in sorted(set(weight_map.values()))]
     for file in files:
         if not file.is_file():

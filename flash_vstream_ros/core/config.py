@@ -86,14 +86,16 @@ class MemoryGeometry:
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            if item.type is int and getattr(self, item.name) < 1:
-                value = getattr(self, item.name)
-                raise ValueError(f'{item.name}: expected at least 1, got {value}')
-        for name in ('abstract_side', 'temporal_side', 'detail_side'):
-            if self.feature_side % getattr(self, name):
+            value = getattr(self, item.name)
+            if item.type is int and (type(value) is not int or value < 1):
                 raise ValueError(
-                    f'{name}: {getattr(self, name)} does not divide the feature map of '
-                    f'{self.feature_side} x {self.feature_side} patches'
+                    f'{item.name}: expected at least 1, got {value!r}'
+                )
+        for name, whole in (('detail_side', 'feature_side'), ('temporal_side', 'detail_side')):
+            if getattr(self, whole) % getattr(self, name):
+                raise ValueError(
+                    f'{name}: expected a divisor of {whole} = {getattr(self, whole)}, got '
+                    f'{getattr(self, name)}'
                 )
         self._check_parts()
 
@@ -103,8 +105,9 @@ class MemoryGeometry:
                 f'abstract_side: expected 1, got {self.abstract_side}; semantic attention is '
                 f'defined on whole frames only (compress_Turing_memory_size)'
             )
-        if not 0.0 < self.update_ratio <= 1.0:
-            raise ValueError(f'update_ratio: expected 0 < ratio <= 1, got {self.update_ratio}')
+        ratio = self.update_ratio
+        if not isinstance(ratio, int | float) or not 0.0 < ratio <= 1.0:
+            raise ValueError(f'update_ratio: expected 0 < ratio <= 1, got {ratio!r}')
         if self.spatial_slots > self.buffer_frames:
             raise ValueError(
                 f'spatial_slots: {self.spatial_slots} newest frames cannot come from a feature '

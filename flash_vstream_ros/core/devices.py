@@ -28,10 +28,9 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype
 
     :raises ValueError: not a type that models run in.
     """
-    if isinstance(dtype, torch.dtype):
-        return dtype
     if dtype == 'auto':
         return torch.float16 if device.type == 'cuda' else torch.float32
+    dtype = str(dtype).removeprefix('torch.')
     if dtype not in FLOAT_TYPES:
         raise ValueError(f'dtype: expected auto or one of {list(FLOAT_TYPES)}, got {dtype!r}')
     return getattr(torch, dtype)

@@ -48,10 +48,12 @@ class Encoder(nn.Module):
         """Encode frames of any size.
 
         :param frames: (B, H, W, 3) uint8 RGB, array or tensor, or a list of (H, W, 3) whose sizes
-            may differ.
+            may differ; at least one.
         :returns: (B, P, P, D) patch features in the tower's dtype, row by row.
         """
         tower = self.tower
+        if len(frames) == 0:
+            raise ValueError('frames: expected at least one frame, got none')
         pixels = torch.stack([self.preprocess(frame) for frame in frames])
         hidden = tower.embeddings(pixels.to(tower.dtype))  # (B, 1 + P * P, D)
         hidden = tower.encoder(inputs_embeds=tower.pre_layrnorm(hidden)).last_hidden_state
@@ -68,6 +70,8 @@ class Encoder(nn.Module):
         :returns: (3, S, S) float32.
         :raises ValueError: another shape or type.
         """
+        if isinstance(frame, np.ndarray):  # torch takes no negative strides and no locked arrays
+            frame = np.require(frame, requirements=['C', 'W'])
         pixels = torch.as_tensor(frame)
         is_rgb = pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == torch.uint8
         if not is_rgb or 0 in pixels.shape:

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from flash_vstream_ros.core.model_config import ModelConfig
 
+# What changes every feature of a tower and none of its weights
+_TOWER_VALUES = ('hidden_act', 'num_attention_heads', 'layer_norm_eps', 'image_size', 'patch_size')
+
 
 class Fingerprint:
     """Names what a memory depends on: tower, semantic attention, geometry. 16 hex digits.
@@ -20,8 +23,8 @@ class Fingerprint:
 
     def __init__(self, config: ModelConfig, prefixes: tuple[str, ...]) -> None:
         self._prefixes = prefixes
-        about = (config.geometry, config.select_layer, config.vision.hidden_act)
-        self._parts = [repr(about)]
+        tower = {name: getattr(config.vision, name) for name in _TOWER_VALUES}
+        self._parts = [repr((config.geometry, config.select_layer, tower))]
 
     def add(self, key: str, tensor: Tensor) -> None:
         """Take in a tensor of the checkpoint, in any order."""

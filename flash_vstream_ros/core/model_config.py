@@ -59,11 +59,13 @@ class ModelConfig:
         language = {k: v for k, v in config.items() if k not in ('model_type', 'architectures')}
         try:
             geometry = MemoryGeometry.from_checkpoint_config(config, side)
-        except ValueError as error:
+            language = LlamaConfig(**language)
+        # transformers checks its configs with error types that change with its version.
+        except Exception as error:
             raise CheckpointError(f'config.json: {error}') from error
         return cls(
             geometry=geometry,
-            language=LlamaConfig(**language),
+            language=language,
             vision=vision,
             select_layer=config.get('mm_vision_select_layer', -2),
             attention_width=config.get('compress_Turing_hidden_dim', 32),

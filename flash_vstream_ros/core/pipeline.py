@@ -150,22 +150,24 @@ class FlashVStream:
         self._need(self.language_model, 'language')
         self.check_request(snapshot, question, choices, max_new_tokens)
         question_ids = self.prompt.after_memory(question)
-        prefix = self.prepare(snapshot)
-        prompt_tokens = prefix.length + len(question_ids)
-        room = self.language_model.context - prompt_tokens
+        prefix_tokens = len(self.prompt.before_memory()) + snapshot.token_count
+        room = self.language_model.context - prefix_tokens - len(question_ids)
         if room < 1:
             raise RequestError(
-                f'question: {len(question_ids)} tokens behind {prefix.length} of memory do not '
+                f'question: {len(question_ids)} tokens behind {prefix_tokens} of memory do not '
                 f'fit a context of {self.language_model.context}; ask a shorter one'
             )
+        clock = AnswerClock(started, prefix_tokens + len(question_ids))
+        stop = stop_check(cancelled, deadline)
+        reason = stop()
+        if reason:  # it waited too long: it must not cost the next one a prefill
+            return clock.answer('', [], reason, 0.0)
+        prefix = self.prepare(snapshot)
         logits, cache = self.language_model.prefill_question(prefix, question_ids)
-        clock = AnswerClock(started, prompt_tokens)
         if choices:
             ids = [self.prompt.choice(choice) for choice in choices]
-            stop = stop_check(cancelled, deadline)
             return (yield from self._choose(choices, ids, room, logits, cache, clock, stop))
         tokens = self.language_model.decode(logits, cache, sampling)
-        stop = stop_check(cancelled, deadline)
         return (yield from self._speak(tokens, min(max_new_tokens, room), clock, stop))
 
     def check_request(
@@ -237,8 +239,9 @@ class FlashVStream:
             )
         scores = []
         for token_ids in ids:
-            if stop():
-                return clock.answer('', [], stop(), 0.0)
+            reason = stop()
+            if reason:
+                return clock.answer('', [], reason, 0.0)
             scores.append(self.language_model.score(logits, cache, token_ids))
         clock.first_token()
         probabilities = torch.tensor(scores, dtype=torch.float64).softmax(0).tolist()

@@ -32,6 +32,8 @@ class Prompt:
     """
 
     def __init__(self, tokenizer: bytes) -> None:
+        if not tokenizer:
+            raise RuntimeError('the file is empty')  # SentencePiece would say so at first use
         self._pieces = SentencePieceProcessor(model_proto=tokenizer)
         self.end_id: int = self._pieces.eos_id()
         self.vocabulary: int = self._pieces.vocab_size()
@@ -46,7 +48,7 @@ class Prompt:
             return cls(path.read_bytes())
         except FileNotFoundError as error:
             raise CheckpointError(f'{path}: the tokenizer is missing') from error
-        except RuntimeError as error:
+        except (OSError, RuntimeError) as error:
             raise CheckpointError(f'{path}: expected a SentencePiece model: {error}') from error
 
     def before_memory(self) -> list[int]:
@@ -56,19 +58,17 @@ class Prompt:
     def after_memory(self, question: str) -> list[int]:
         """Token ids of a question and the beginning of the assistant's turn.
 
-        :raises RequestError: the question is empty.
+        :raises RequestError: the question is empty or no Unicode text.
         """
-        if not question.strip():
-            raise RequestError(f'question: expected some text, got {question!r}')
+        _check_text('question', question)
         return self._pieces.encode(AFTER_MEMORY.format(question=question))
 
     def choice(self, text: str) -> list[int]:
         """Token ids of one whole answer, end of text included.
 
-        :raises RequestError: the text is empty.
+        :raises RequestError: the text is empty or no Unicode text.
         """
-        if not text.strip():
-            raise RequestError(f'choices: expected some text in each, got {text!r}')
+        _check_text('choices', text, ' in each')
         return [*self._pieces.encode(text.strip()), self.end_id]
 
     def text(self, token_ids: Sequence[int]) -> str:
@@ -82,6 +82,17 @@ class Prompt:
             runs += [self._pieces.decode(known), UNKNOWN]
             known = []
         return ''.join(runs) + self._pieces.decode(known)
+
+
+def _check_text(name: str, text: str, where: str = '') -> None:
+    if not text.strip():
+        raise RequestError(f'{name}: expected some text{where}, got {text!r}')
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # half of a surrogate pair
+        raise RequestError(
+            f'{name}: expected Unicode text, got {text!r}: {error.reason}'
+        ) from error
 
 
 class TextStream:

@@ -36,7 +36,6 @@ class FrameSampler:
     """
 
     EARLY_SHARE = 0.1
-    SETTLE_FRAMES = 3
 
     def __init__(
         self, sample_rate: float = 1.0, max_gap_s: float = 60.0, settle_s: float = 1.0
@@ -54,8 +53,7 @@ class FrameSampler:
         self._newest_ns: int | None = None  # newest stamp that was in order
         self._origin_ns: int | None = None  # the grid's first point
         self._next_slot = 0  # the grid point the next frame is due at
-        self._elsewhere: list[int] = []  # stamps after a jump, not yet confirmed: first, newest
-        self._elsewhere_frames = 0
+        self._jump: _Jump | None = None  # not yet confirmed
 
     def decide(self, stamp_ns: int) -> Decision:
         """Decide about the next frame of the camera.
@@ -79,12 +77,20 @@ class FrameSampler:
         if step_ns == 0:
             return Decision.REPEATED
         if 0 < step_ns <= self._max_gap_ns:
-            self._elsewhere = []
+            self._jump = None
             return self._in_order(stamp_ns)
-        if not self._settled_elsewhere(stamp_ns):
+        if self._jump is None or not self._jump.agrees(stamp_ns, is_back=step_ns < 0):
+            self._jump = _Jump(stamp_ns, is_back=step_ns < 0)
+        if not self._jump.lasts(self._settle_ns):
             return Decision.LATE if step_ns < 0 else Decision.AHEAD
-        if step_ns > 0:
-            self._elsewhere = []
+        return self._follow(self._jump, stamp_ns)
+
+    def _follow(self, jump: '_Jump', stamp_ns: int) -> Decision:
+        """The clock has jumped: go on from where it is now."""
+        self._jump = None
+        if not jump.is_back:
+            # A camera that is slower than the gap allows would jump with each frame.
+            self._max_gap_ns = max(self._max_gap_ns, 2 * jump.largest_step_ns)
             return self._in_order(stamp_ns)
         self._begin()
         self._in_order(stamp_ns)
@@ -102,12 +108,30 @@ class FrameSampler:
         self._next_slot = slot + 1
         return Decision.TAKE
 
-    def _settled_elsewhere(self, stamp_ns: int) -> bool:
-        """Whether the stamps since a jump have agreed for long enough."""
-        agrees = bool(self._elsewhere) and (0 < stamp_ns - self._elsewhere[1] <= self._max_gap_ns)
-        if not agrees:
-            self._elsewhere, self._elsewhere_frames = [stamp_ns, stamp_ns], 0
-        self._elsewhere[1] = stamp_ns
-        self._elsewhere_frames += 1
-        spans_ns = stamp_ns - self._elsewhere[0]
-        return self._elsewhere_frames >= self.SETTLE_FRAMES and spans_ns >= self._settle_ns
+
+class _Jump:
+    """Stamps that left the order all to one side and grow among themselves."""
+
+    SETTLE_FRAMES = 3
+
+    def __init__(self, stamp_ns: int, is_back: bool) -> None:
+        self.is_back = is_back
+        self.largest_step_ns = 0
+        self._first_ns = self._newest_ns = stamp_ns
+        self._frames = 1
+
+    def agrees(self, stamp_ns: int, is_back: bool) -> bool:
+        """Take in the next stamp; False where it does not go on from the ones before."""
+        step_ns = stamp_ns - self._newest_ns
+        if is_back != self.is_back or step_ns < 0:
+            return False
+        if step_ns > 0:  # a repeated stamp speaks neither for nor against
+            self._newest_ns = stamp_ns
+            self.largest_step_ns = max(self.largest_step_ns, step_ns)
+            self._frames += 1
+        return True
+
+    def lasts(self, settle_ns: int) -> bool:
+        """Whether the stamps have agreed for long enough."""
+        is_long = self._newest_ns - self._first_ns >= settle_ns
+        return self._frames >= self.SETTLE_FRAMES and is_long

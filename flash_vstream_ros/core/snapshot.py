@@ -53,6 +53,10 @@ class MemorySnapshot:
                 self._check_per_slot(name, len(getattr(self, part)))
         if not 0 < self.memory_id < 2**64:
             raise ValueError(f'memory_id: expected 1 to 2**64 - 1, got {self.memory_id}')
+        if (self.temporal_weights <= 0).any():
+            raise ValueError(
+                f'temporal_weights: expected 1 or more each, got {self.temporal_weights.tolist()}'
+            )
         total = int(self.temporal_weights.sum())
         if total != self.frames_written:
             raise ValueError(
@@ -104,12 +108,20 @@ class MemorySnapshot:
         """Name of the content, rounding included: equal keys, equal tokens."""
         return (self.encoder_id, self.memory_id, self.frames_written, self.abstract.dtype)
 
+    @property
+    def token_count(self) -> int:
+        """N of :meth:`tokens`."""
+        return sum(part.shape[0] * part.shape[1] for part in self._parts())
+
     def tokens(self) -> Tensor:
         """All parts as the language model reads them: abstract, temporal, retrieved, spatial.
 
         :returns: (N, D); N is 681 for a full memory of the published size.
         """
-        return torch.cat([getattr(self, part).flatten(0, 1) for part in PARTS])
+        return torch.cat([part.flatten(0, 1) for part in self._parts()])
+
+    def _parts(self) -> list[Tensor]:
+        return [getattr(self, part) for part in PARTS]
 
     def to_float16(self) -> 'MemorySnapshot':
         """Round as the message does, so that replay and robot read equal tokens.

@@ -5,11 +5,13 @@ import json
 import os
 import secrets
 from dataclasses import asdict
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from flash_vstream_ros.core.abstract_memory import AbstractMemory, SemanticAttention
 from flash_vstream_ros.core.config import MemoryGeometry
@@ -56,16 +58,16 @@ class StarMemory(nn.Module):
         map_shape = (g.feature_side, g.feature_side, width)
         self.register_buffer('_feature', torch.zeros(map_shape, device=device), persistent=False)
         self.register_buffer('_stamp_ns', torch.zeros_like(self.frames), persistent=False)
-        self._empty_state = {  # small tensors only: the buffers behind them need no zeroing
-            name: value.clone() for name, value in self.state_dict().items() if value.ndim < 2
-        }
-        self.reset()
+        self._begin_stream()
 
     def reset(self) -> None:
         """Forget everything and begin a new stream under a new ``memory_id``."""
-        self.load_state_dict(self._empty_state, strict=False)
-        self.temporal.costs.fill_(torch.inf)
-        self.temporal.centroids.zero_()
+        for value in self.buffers():
+            value.zero_()
+        self.temporal.reset()
+        self._begin_stream()
+
+    def _begin_stream(self) -> None:
         self.memory_id = secrets.randbelow(2**64 - 1) + 1
         self.newest_stamp_ns = 0  # the newest stamp offered, known without asking the device
 
@@ -92,6 +94,7 @@ class StarMemory(nn.Module):
                 f'got {feature.dtype} of shape {tuple(feature.shape)}'
             )
         self._check_stamp(stamp_ns)
+        stamp_ns = int(stamp_ns)
         self._feature.copy_(feature)
         if self._feature.device.type == 'cpu' and not _fits(self._feature):
             raise ValueError(_refusal(stamp_ns))
@@ -100,8 +103,10 @@ class StarMemory(nn.Module):
         self.newest_stamp_ns = stamp_ns
 
     def _check_stamp(self, stamp_ns: int) -> None:
-        if not 0 < stamp_ns < 2**63:
-            raise ValueError(f'stamp_ns: expected 1 to 2**63 - 1 nanoseconds, got {stamp_ns}')
+        if not isinstance(stamp_ns, Integral) or not 0 < stamp_ns < 2**63:
+            raise ValueError(
+                f'stamp_ns: expected an integer of 1 to 2**63 - 1 nanoseconds, got {stamp_ns!r}'
+            )
         if stamp_ns <= self.newest_stamp_ns:
             raise ValueError(
                 f'stamp_ns: expected a stamp after the newest one, {self.newest_stamp_ns}, got '
@@ -114,8 +119,9 @@ class StarMemory(nn.Module):
         accepted = _fits(feature)
         oldest_ns = torch.where(frames == 0, stamp_ns, self.oldest_ns)
         detail = pool(feature, self.geometry.detail_side)  # (Q * Q, D)
-        coarse = pool(feature, self.geometry.temporal_side).flatten()  # (P * P * D,)
-        whole = pool(feature, self.geometry.abstract_side).flatten()  # (D,)
+        detail_map = detail.unflatten(0, (self.geometry.detail_side, -1))
+        coarse = pool(detail_map, self.geometry.temporal_side).flatten()  # (P * P * D,)
+        whole = detail.mean(0)  # (D,)
         # 1. feature buffer, of which the newest frames are the spatial memory
         self.buffer.write(detail, coarse, stamp_ns, frames, accepted)
         # 2. temporal memory: one exact merge of weighted k-means
@@ -225,14 +231,16 @@ def pool(feature: Tensor, side: int) -> Tensor:
     :returns: (..., side * side, D), row by row.
     """
     *batch, height, width, depth = feature.shape
-    # (..., side, P / side, side, P / side, D) -> mean over the two inner sides
-    blocks = feature.reshape(*batch, side, height // side, side, width // side, depth)
-    return blocks.mean((-4, -2)).flatten(-3, -2)
+    # (B, P, P, D) -> (B, D, P, P), in memory still D last: channels_last, the quick way to pool
+    images = feature.reshape(-1, height, width, depth).permute(0, 3, 1, 2)
+    pooled = functional.avg_pool2d(images, height // side)
+    return pooled.permute(0, 2, 3, 1).reshape(*batch, side * side, depth)
 
 
 def _fits(feature: Tensor) -> Tensor:
     """Whether all values are finite and fit float16; a bool scalar on the feature's device."""
-    return (feature.abs() <= FLOAT16_MAX).all()
+    low, high = feature.aminmax()  # both NaN where any value is
+    return (low >= -FLOAT16_MAX) & (high <= FLOAT16_MAX)
 
 
 def _refusal(stamp_ns: int) -> str:

@@ -27,15 +27,24 @@ class TemporalMemory(nn.Module):
         super().__init__()
         rows = slots + 1
         self.slots = slots
-        empty_first, empty_last = _INT64.max, _INT64.min
         self.register_buffer('centroids', torch.zeros(rows, width, device=device))
         self.register_buffer('weights', torch.zeros(rows, dtype=torch.int64, device=device))
-        self.register_buffer('first_ns', torch.full((rows,), empty_first, device=device))
-        self.register_buffer('last_ns', torch.full((rows,), empty_last, device=device))
+        self.register_buffer('first_ns', torch.zeros(rows, dtype=torch.int64, device=device))
+        self.register_buffer('last_ns', torch.zeros(rows, dtype=torch.int64, device=device))
         # Offset of the mean stamp from the memory's first one: sums of stamps overflow int64.
         offsets = torch.zeros(rows, dtype=torch.float64, device=device)
         self.register_buffer('mean_offset_ns', offsets)
-        self.register_buffer('costs', torch.full((rows, rows), torch.inf, device=device))
+        self.register_buffer('costs', torch.zeros(rows, rows, device=device))
+        self.reset()
+
+    def reset(self) -> None:
+        """Empty all slots."""
+        self.centroids.zero_()
+        self.weights.zero_()
+        self.first_ns.fill_(_INT64.max)
+        self.last_ns.fill_(_INT64.min)
+        self.mean_offset_ns.zero_()
+        self.costs.fill_(torch.inf)
 
     @torch.no_grad()
     def write(self, point: Tensor, stamp_ns: Tensor, offset_ns: Tensor, accepted: Tensor) -> None:

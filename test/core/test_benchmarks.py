@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmarks run at toy size, and what they compare with computes the right thing."""
+
+import json
+import socket
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from flash_vstream_ros.core.config import MemoryGeometry
+from flash_vstream_ros.core.random_checkpoint import random_vstream
+from flash_vstream_ros.core.temporal_memory import TemporalMemory
+
+ROOT = Path(__file__).resolve().parents[2]
+# For these imports alone: the source tree's launch folder would hide ROS's package of that name.
+sys.path.append(str(ROOT))
+from benchmarks import answers, floors, gpu, kmeans, machine, measure, memory, report  # noqa: E402
+
+sys.path.remove(str(ROOT))
+
+CPU = torch.device('cpu')
+TOY = MemoryGeometry(
+    feature_width=6, feature_side=4, abstract_slots=3, temporal_slots=4, temporal_side=2,
+    detail_side=4, buffer_frames=8,
+)  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def vstream():
+    return random_vstream('tiny', CPU, torch.float32)
+
+
+@pytest.fixture(scope='module')
+def rates():
+    return floors.Rates.measured(CPU, torch.float32, side=8, size=1000)
+
+
+def random_points(count, seed, width=5):
+    return torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
+
+
+def squared_error(points, weights, centroids):
+    """Weighted k-means objective, each point with its nearest centroid."""
+    distances = (points[:, None] - centroids[None]).square().sum(2)
+    return float((weights * distances.amin(1)).sum())
+
+
+def cluster(points, weights, slots, arithmetic, seed=0, **options):
+    generator = torch.Generator().manual_seed(seed)
+    return kmeans.lloyd(points, weights, slots, arithmetic, generator, **options)
+
+
+def merged(frames, slots):
+    """Temporal memory of some frames, and the points and weights of its last write."""
+    temporal = TemporalMemory(slots, frames.shape[1])
+    write = memory._merge_writer(temporal)
+    for frame in frames[:-1]:
+        write(frame)
+    points = torch.cat([temporal.centroids[:slots], frames[-1:]])
+    weights = torch.cat([temporal.weights[:slots].float(), torch.ones(1)])
+    write(frames[-1])
+    return temporal, points, weights
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_both_kmeans_baselines_compute_the_same(seed):
+    points, weights = random_points(12, seed), torch.arange(1.0, 13.0)
+    broadcast = cluster(points, weights, 4, kmeans.BROADCAST, seed)
+    products = cluster(points, weights, 4, kmeans.PRODUCTS, seed)
+    for one, other in zip(broadcast, products, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize('arithmetic', [kmeans.BROADCAST, kmeans.PRODUCTS])
+def test_a_kmeans_baseline_finds_clusters_that_are_plain_to_see(arithmetic):
+    centres = 100 * torch.eye(3, 5)
+    points = centres.repeat(4, 1) + random_points(12, seed=1)
+    found = [cluster(points, torch.ones(12), 3, arithmetic, seed)[0] for seed in range(20)]
+    best = min(found, key=lambda centroids: squared_error(points, torch.ones(12), centroids))
+    expected = points.view(4, 3, 5).mean(0)
+    torch.testing.assert_close(best[best.argmax(1).argsort()], expected)
+
+
+@pytest.mark.parametrize('arithmetic', [kmeans.BROADCAST, kmeans.PRODUCTS])
+def test_a_kmeans_baseline_keeps_weights_and_their_mean(arithmetic):
+    points, weights = random_points(9, seed=3), torch.arange(1.0, 10.0)
+    centroids, totals = cluster(points, weights, 4, arithmetic)
+    assert totals.sum() == weights.sum()
+    torch.testing.assert_close(totals @ centroids, weights @ points)
+
+
+def test_a_settled_kmeans_baseline_stops_early():
+    iterations = []
+
+    def nearest(points, centroids):
+        iterations.append(1)
+        return kmeans.PRODUCTS.nearest(points, centroids)
+
+    counting = kmeans.Arithmetic(nearest, kmeans.PRODUCTS.means)
+    cluster(random_points(5, seed=4), torch.ones(5), 4, counting)
+    assert len(iterations) == 10
+    iterations.clear()
+    cluster(random_points(5, seed=4), torch.ones(5), 4, counting, tolerance=1e-4)
+    assert 1 < len(iterations) < 10
+
+
+@pytest.mark.parametrize('arithmetic', [kmeans.BROADCAST, kmeans.PRODUCTS])
+@pytest.mark.parametrize('frames', [5, 30])
+def test_a_kmeans_baseline_is_never_better_than_one_merge(arithmetic, frames):
+    temporal, points, weights = merged(random_points(frames, seed=frames), slots=4)
+    ours = squared_error(points, weights, temporal.centroids[:4])
+    for seed in range(20):
+        theirs = squared_error(points, weights, cluster(points, weights, 4, arithmetic, seed)[0])
+        assert ours <= theirs * (1 + 1e-5)
+
+
+def test_a_kmeans_memory_keeps_its_size_and_counts_its_frames():
+    baseline = kmeans.KMeansMemory(4, kmeans.PRODUCTS)
+    for frame in random_points(11, seed=6):
+        baseline.write(frame)
+    assert baseline.centroids.shape == (4, 5)
+    assert baseline.weights.sum() == 11
+
+
+def test_the_copied_buffer_holds_the_newest_frames():
+    frames = torch.arange(5.0).view(5, 1, 1, 1)
+    buffer = memory.CopiedBuffer(3, frames[0])
+    for frame in frames:
+        buffer.write(frame)
+    assert buffer.frames.flatten().tolist() == [2, 3, 4]
+
+
+def test_contenders_take_turns_and_warm_up_is_not_timed():
+    calls = []
+    seconds = measure.interleave(
+        {'a': lambda: calls.append('a'), 'b': lambda: calls.append('b')}, rounds=2, warm_up=1
+    )
+    assert calls == ['a', 'b'] * 3
+    assert {name: len(times) for name, times in seconds.items()} == {'a': 2, 'b': 2}
+
+
+def test_a_figure_is_the_median_and_knows_whether_its_target_is_met():
+    seconds = np.array([1.0, 2.0, 9.0]) / 1e3
+    figure = measure.milliseconds('x', seconds, at_most=2.0)
+    assert figure.value == pytest.approx(2.0)
+    assert figure.met
+    assert not measure.milliseconds('x', seconds, at_most=1.9).met
+    assert measure.milliseconds('x', seconds).met is None
+    assert not measure.ratio('x', 3 * seconds, seconds, at_least=3.5).met
+
+
+def test_resident_memory_sees_what_is_held_and_what_is_given_back():
+    before = measure.resident_bytes()
+    held = np.ones(64_000_000, dtype=np.uint8)
+    assert measure.resident_bytes() - before > 60e6
+    del held
+    assert measure.resident_bytes() - before < 4e6
+
+
+def test_a_missed_target_shows_in_the_table_and_empty_columns_do_not():
+    figures = [measure.Figure('slow', 5.0, 'ms', at_most=4.0), measure.Figure('plain', 1.0, 'ms')]
+    table = report.table(figures)
+    assert '**missed**' in table.splitlines()[2]
+    assert 'floor' not in table
+
+
+def test_a_report_names_the_machine_but_neither_host_nor_paths(tmp_path):
+    figures = [measure.Figure('size', 1234.0, 'MB')]
+    report.write_report(tmp_path, 'toy', figures, machine.describe_machine(), 'make bench')
+    text = (tmp_path / 'toy.json').read_text() + (tmp_path / 'toy.md').read_text()
+    content = json.loads((tmp_path / 'toy.json').read_text())
+    assert content['figures'] == [{'name': 'size', 'value': 1234.0, 'unit': 'MB'}]
+    assert '1,234 MB' in text
+    assert 'cores' in content['machine']['CPU']
+    for private in (socket.gethostname(), str(ROOT), str(tmp_path)):
+        assert private not in text
+
+
+def test_the_memory_benchmark_runs(monkeypatch):
+    monkeypatch.setattr(memory, 'YOUNG_FRAMES', 10)
+    figures = memory.measure(frames=30, quick=True, geometry=TOY)
+    by_name = {figure.name: figure for figure in figures}
+    assert len(by_name) == len(figures)
+    assert by_name['write at frame 30'].value > 0
+    assert by_name['read at frame 30 / at frame 10'].at_most == 1.1
+    assert all(f.value > 0 for f in figures if f.unit in ('ms', 'times'))
+
+
+def test_the_old_memory_is_as_old_as_it_says():
+    stream = memory.Stream(TOY)
+    stream.write_until(13)
+    stream.write_until(21)
+    assert stream.memory.frames_written == 21
+
+
+def test_the_answers_benchmark_runs():
+    figures = answers.measure_size('tiny', rounds=1, max_new_tokens=3)
+    assert [figure.unit for figure in figures] == ['ms', 'ms', 'times', 'tokens/s']
+    assert all(figure.value > 0 for figure in figures)
+
+
+def count_operations(compute):
+    # Torch counts matrix products, not the fused attention of a CPU.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        compute()
+    return counter.get_total_flops()
+
+
+def test_operations_of_the_encoder_are_those_that_torch_counts(vstream):
+    frame = np.zeros((1, 64, 64, 3), np.uint8)
+    counted = count_operations(lambda: vstream.encode(frame))
+    layers = vstream.encoder.tower.config.num_hidden_layers
+    assert floors.encoder_operations(vstream.config.vision, layers) == pytest.approx(counted)
+
+
+def test_operations_of_a_prefill_are_those_that_torch_counts(vstream):
+    config, model, tokens = vstream.config.language, vstream.language_model, 20
+    embeddings = model.embed([5] * tokens)
+    counted = count_operations(lambda: model.prefill_prefix(embeddings))
+    # Torch counts the half of the attention that the causal mask removes.
+    masked = tokens * (tokens - 1) / 2 * 4 * config.hidden_size * config.num_hidden_layers
+    assert floors.prefill_operations(config, tokens) + masked == pytest.approx(counted)
+
+
+def test_a_prefill_in_two_steps_has_the_operations_of_one(vstream):
+    config = vstream.config.language
+    two_steps = floors.prefill_operations(config, 7) + floors.prefill_operations(config, 5, past=7)
+    assert two_steps == pytest.approx(floors.prefill_operations(config, 12))
+
+
+def test_bytes_of_the_cache_are_those_of_a_prefix(vstream):
+    prefix = vstream.language_model.prefill_prefix(vstream.language_model.embed([5] * 9))
+    held = sum(keys.nbytes + values.nbytes for keys, values in prefix.layers)
+    assert floors.cache_bytes(vstream.config.language, 9, torch.float32) == held
+
+
+def test_a_floor_is_the_larger_of_arithmetic_and_memory():
+    rates = floors.Rates(operations=1000.0, bytes=10.0)
+    assert rates.floor_ms(500, 1) == 500.0
+    assert rates.floor_ms(500, 20) == 2000.0
+
+
+def test_the_gpu_benchmark_runs_on_the_cpu(vstream, rates, monkeypatch):
+    monkeypatch.setattr(gpu, 'FRAME_SHAPE', (48, 64, 3))
+    monkeypatch.setattr(gpu, 'BATCH', 2)
+    monkeypatch.setattr(gpu, 'NEW_TOKENS', 3)
+    bench = gpu.Bench(vstream, torch.float32, rates, rounds=1)
+    figures = [
+        *bench.measure_perception(), *bench.measure_memory(), *bench.measure_answers()
+    ]  # fmt: skip
+    names = {figure.name for figure in figures}
+    assert {'encode and write, batch 1', 'first token, cold', '3 tokens, prepared'} <= names
+    assert all(figure.value > 0 for figure in figures)
+
+
+def test_gpu_memory_is_asked_for_at_both_ages(vstream, rates, monkeypatch):
+    """The one part of it that needs a GPU, with CUDA's counters replaced."""
+    resets = []
+    monkeypatch.setattr(gpu, 'FRAME_SHAPE', (48, 64, 3))
+    monkeypatch.setattr(gpu, 'YOUNG_FRAMES', 2)
+    monkeypatch.setattr(torch.cuda, 'reset_peak_memory_stats', resets.append)
+    monkeypatch.setattr(torch.cuda, 'max_memory_allocated', lambda device: 10**9 * len(resets))
+    figures = gpu.Bench(vstream, torch.float32, rates, rounds=1).measure_peaks(frames=4)
+    assert [figure.value for figure in figures] == [1.0, 2.0]
+    assert [figure.name[-2:] for figure in figures] == [' 2', ' 4']

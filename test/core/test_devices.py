@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of devices and types."""
+
+import pytest
+import torch
+
+from flash_vstream_ros.core.devices import resolve_device, resolve_dtype
+
+CPU, CUDA = torch.device('cpu'), torch.device('cuda')
+
+
+def test_auto_is_cuda_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    for there, expected in ((True, CUDA), (False, CPU)):
+        monkeypatch.setattr(torch.cuda, 'is_available', lambda there=there: there)
+        assert resolve_device('auto') == expected
+
+
+def test_a_device_may_be_a_name_or_torchs_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    assert resolve_device('cpu') == resolve_device(CPU) == CPU
+    assert resolve_device('cuda:1') == torch.device('cuda', 1)
+    assert resolve_device('cuda') == CUDA
+
+
+@pytest.mark.parametrize('name', ['cuda:2', 'cuda:7'])
+def test_a_device_that_is_not_there_is_refused_with_how_many_are(name, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    with pytest.raises(ValueError, match=f'device: {name} is not there; this machine has 2'):
+        resolve_device(name)
+
+
+def test_cuda_is_refused_where_there_is_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
+    with pytest.raises(ValueError, match='device: cuda is not there; this machine has 0'):
+        resolve_device('cuda')
+
+
+@pytest.mark.parametrize('name', ['gpu', '', 'cuda:x', 'cpu gpu'])
+def test_a_name_of_no_device_is_refused(name):
+    with pytest.raises(ValueError, match='device: expected auto, cpu, cuda') as error:
+        resolve_device(name)
+    assert repr(name) in str(error.value)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
+def test_a_type_may_be_a_name_or_torchs_own(dtype):
+    assert resolve_dtype(dtype, CPU) == dtype
+    assert resolve_dtype(str(dtype).removeprefix('torch.'), CUDA) == dtype
+
+
+def test_auto_is_float16_on_cuda_and_float32_elsewhere():
+    assert resolve_dtype('auto', CUDA) == torch.float16
+    assert resolve_dtype('auto', CPU) == torch.float32
+
+
+@pytest.mark.parametrize('dtype', ['float64', 'int8', '', torch.int8, torch.complex64])
+def test_a_type_that_no_model_runs_in_is_refused(dtype):
+    with pytest.raises(ValueError, match='dtype: expected auto or one of'):
+        resolve_dtype(dtype, CPU)
