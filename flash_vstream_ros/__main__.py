@@ -8,12 +8,11 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flash_vstream_ros.core.config import FrameHandlerConfig, QuestionHandlerConfig
-from flash_vstream_ros.replay.questions import pair_questions, read_questions
+from flash_vstream_ros.replay.arguments import add_replay, add_verb
 
 CHECKPOINT_SIZES = ('tiny', '100m', '1b', '7b')
 
@@ -22,20 +21,6 @@ ROS_NEEDED = (
     'source install/setup.bash, and run `ros2 run flash_vstream_ros flash_vstream ask ...` '
     '(from the source folder, python3 -m does not find what was built)'
 )
-REPLAY_HELP = """\
-Reads camera frames from a video or a bag, memorises them as the robot does, and
-answers questions at their moments. Needs no ROS; the answers are those of the
-two nodes. Results are JSON lines; what happens is said on standard error.
-
-examples:
-  replay clip.mp4 --model checkpoint --question 'What is on the table?' --at 5
-  replay bag_folder --topic /camera/image --model owner/name --questions q.json \\
-      --out answers.jsonl --picture memory.png
-
-A questions file is a list of objects; the last two keys may be left out:
-  [{"at": 5.0, "question": "Is the door open?", "choices": ["yes", "no"],
-    "max_new_tokens": 20}]
-"""
 ASK_HELP = """\
 Asks the question handler of a running robot and prints the answer.
 
@@ -78,120 +63,20 @@ def make_parser() -> argparse.ArgumentParser:
         epilog='Exit status: 0 done, 1 the job failed, 2 wrong use. See VERB --help.',
     )
     verbs = parser.add_subparsers(dest='verb', metavar='VERB', required=True)
-    _add_replay(verbs)
+    add_replay(verbs)
     _add_ask(verbs)
     _add_random_checkpoint(verbs)
     return parser
 
 
-def _add_verb(verbs: Any, name: str, summary: str, description: str) -> argparse.ArgumentParser:
-    return verbs.add_parser(
-        name,
-        help=summary,
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-
-
-def _add_replay(verbs: Any) -> None:
-    summary = 'answer questions about a video or a bag, without ROS'
-    parser = _add_verb(verbs, 'replay', summary, REPLAY_HELP)
-    add = parser.add_argument
-    add(
-        'recording',
-        type=Path,
-        metavar='RECORDING',
-        help='video file (mp4, avi, mkv, ...), rosbag2 folder, .mcap, .db3 or ROS 1 .bag',
-    )
-    add(
-        '--model',
-        required=True,
-        metavar='DIR',
-        help='checkpoint: a folder in the published layout, or a hub id',
-    )
-    add('--topic', metavar='T', help='image topic of the bag; needed where it has several')
-    _add_tunable(
-        parser,
-        '--rate',
-        FrameHandlerConfig,
-        'sample_rate',
-        'HZ',
-        'frames memorised per second of the recording; 0: all of them',
-    )
-    _add_tunable(
-        parser,
-        '--device',
-        FrameHandlerConfig,
-        'device',
-        'D',
-        'torch device, as cpu or cuda:0; auto: CUDA if present',
-    )
-    _add_tunable(
-        parser,
-        '--dtype',
-        FrameHandlerConfig,
-        'dtype',
-        'T',
-        'auto, float32, bfloat16 or float16; auto: float16 on CUDA, else float32',
-    )
-    _add_tunable(
-        parser,
-        '--max-new-tokens',
-        QuestionHandlerConfig,
-        'max_new_tokens',
-        'N',
-        'tokens of an answer at most, where its question does not say',
-    )
-    add(
-        '--question',
-        action='append',
-        default=[],
-        metavar='Q',
-        help='a question; give each its --at',
-    )
-    add(
-        '--at',
-        action='append',
-        default=[],
-        type=float,
-        metavar='SECONDS',
-        help='when to ask it: seconds after the first frame',
-    )
-    add('--questions', type=Path, metavar='FILE', help='JSON file of questions with their times')
-    add(
-        '--out',
-        type=Path,
-        metavar='FILE.jsonl',
-        help='write the results here instead of to standard output',
-    )
-    add('--picture', type=Path, metavar='FILE.png', help='draw the memory at the end')
-    parser.set_defaults(run=lambda arguments: _replay(parser, arguments))
-
-
-def _replay(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
-    try:
-        arguments.asked = pair_questions(arguments.question, arguments.at)
-    except ValueError as error:
-        parser.error(str(error))
-    if not (arguments.asked or arguments.questions or arguments.picture):
-        parser.error('nothing to do: give --question with --at, --questions or --picture')
-    if arguments.questions:
-        arguments.asked += read_questions(arguments.questions)
-    # Only now, because it imports torch.
-    from flash_vstream_ros.replay.command import run_replay
-
-    return run_replay(arguments)
-
-
 def _add_ask(verbs: Any) -> None:
-    parser = _add_verb(verbs, 'ask', 'ask a running robot, over ROS', ASK_HELP)
+    parser = add_verb(verbs, 'ask', 'ask a running robot, over ROS', ASK_HELP)
     add = parser.add_argument
     add('question', metavar='QUESTION', help='in plain language')
     add(
         '--choice',
         action='append',
         default=[],
-        dest='choices',
         metavar='C',
         help='the answer is one of these, each with its probability; give it several times',
     )
@@ -205,7 +90,6 @@ def _add_ask(verbs: Any) -> None:
     add(
         '--timeout',
         type=_seconds,
-        default=0.0,
         metavar='S',
         help="seconds for waiting and answering; default: the node's own",
     )
@@ -228,7 +112,7 @@ def _ask(arguments: argparse.Namespace) -> int:
 
 def _add_random_checkpoint(verbs: Any) -> None:
     summary = 'write a checkpoint of random weights, to try things out'
-    parser = _add_verb(
+    parser = add_verb(
         verbs,
         'random-checkpoint',
         summary,
@@ -259,32 +143,6 @@ def _random_checkpoint(arguments: argparse.Namespace) -> int:
 
     make_random_checkpoint(out, arguments.size, arguments.seed)
     return 0
-
-
-def _add_tunable(
-    parser: argparse.ArgumentParser, flag: str, config: type, name: str, metavar: str, text: str
-) -> None:
-    """Add an option whose default and range are those of a configuration's field."""
-    parser.add_argument(
-        flag,
-        dest=name,
-        type=_tunable_type(config, name),
-        default=getattr(config, name),
-        metavar=metavar,
-        help=f'{text} (default: %(default)s)',
-    )
-
-
-def _tunable_type(config: type, name: str) -> Callable[[str], Any]:
-    def parse(text: str) -> Any:
-        try:
-            value = type(getattr(config, name))(text)
-            config(**{name: value})
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-        return value
-
-    return parse
 
 
 def _seconds(text: str) -> float:

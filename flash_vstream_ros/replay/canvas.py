@@ -13,6 +13,8 @@ TEXT_SUPERSAMPLING = 4
 SUBPIXEL_BITS = 4
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 FONT_CAPITAL_PX = 21.0  # height of a capital letter at scale 1
+SPACE = 0.55  # between words, over the height of a capital
+PADDING_PX = 2  # around a text, for strokes that stand out
 REGULAR, BOLD = 0.115, 0.17  # thickness of a stroke over the height of a capital
 
 
@@ -112,9 +114,6 @@ class Canvas:
         return size
 
 
-PADDING_PX = 2  # around a text, for strokes that stand out
-
-
 @lru_cache(maxsize=1024)
 def _text_mask(text: str, size: float, weight: float) -> tuple[np.ndarray, float, int]:
     """Draw a text large and shrink it, which makes OpenCV's line font smooth.
@@ -123,13 +122,19 @@ def _text_mask(text: str, size: float, weight: float) -> tuple[np.ndarray, float
     """
     scale = size * TEXT_SUPERSAMPLING / FONT_CAPITAL_PX
     thickness = max(round(size * TEXT_SUPERSAMPLING * weight), 1)
-    (width, _), _ = cv2.getTextSize(text, FONT, scale, thickness)
-    columns = round(width / TEXT_SUPERSAMPLING) + 2 * PADDING_PX
+    # Word by word, because the font's own space is as wide as a letter.
+    words = text.split(' ')
+    widths = [cv2.getTextSize(word, FONT, scale, thickness)[0][0] for word in words]
+    space = size * TEXT_SUPERSAMPLING * SPACE
+    width = (sum(widths) + space * (len(words) - 1)) / TEXT_SUPERSAMPLING
+    columns = round(width) + 2 * PADDING_PX
     middle = round(size) + PADDING_PX  # room for what stands above capitals
     rows = 2 * middle
     large = np.zeros((rows * TEXT_SUPERSAMPLING, columns * TEXT_SUPERSAMPLING), np.uint8)
-    baseline = round((middle + size / 2) * TEXT_SUPERSAMPLING)
-    origin = (PADDING_PX * TEXT_SUPERSAMPLING, baseline)
-    cv2.putText(large, text, origin, FONT, scale, 255, thickness, cv2.LINE_AA)
+    x, baseline = PADDING_PX * TEXT_SUPERSAMPLING, (middle + size / 2) * TEXT_SUPERSAMPLING
+    for word, word_width in zip(words, widths, strict=True):
+        origin = (round(x), round(baseline))
+        cv2.putText(large, word, origin, FONT, scale, 255, thickness, cv2.LINE_AA)
+        x += word_width + space
     mask = cv2.resize(large, (columns, rows), interpolation=cv2.INTER_AREA)
-    return mask.astype(np.float32) / 255, width / TEXT_SUPERSAMPLING, middle
+    return mask.astype(np.float32) / 255, width, middle

@@ -36,7 +36,7 @@ def run_replay(arguments: argparse.Namespace) -> int:
     for path in (arguments.out, arguments.picture):
         _check_folder(path)
     vstream = FlashVStream.from_pretrained(arguments.model, arguments.device, arguments.dtype)
-    thumbnails = ThumbnailStore() if arguments.picture else None
+    thumbnails = ThumbnailStore(vstream.geometry.buffer_frames) if arguments.picture else None
     replay = Replay(
         vstream,
         recording,

@@ -133,7 +133,9 @@ class Replay:
             )
         except ValueError as error:
             return self._result(question, snapshot, 'BAD_REQUEST', str(error))
-        end_ns = max(self._elapsed_ns, self._recording.duration_ns or 0)
+        end_ns = self._elapsed_ns
+        if not self._recording.ended_early:
+            end_ns = max(end_ns, self._recording.duration_ns or 0)
         message = ''
         if question.at_ns > end_ns:
             message = f'asked at the end of the recording, {end_ns / NS_PER_S:.1f} s'

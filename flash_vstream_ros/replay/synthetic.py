@@ -27,7 +27,7 @@ WALK = np.array(
     [(0.0, 0.0, 0.0), (0.25, 0.22, 0.0), (0.4, 0.28, 0.85), (0.5, 0.32, 0.75),
      (0.65, 0.36, -0.85), (0.75, 0.4, -0.75), (0.85, 0.5, 0.0), (1.0, 1.0, 0.0)]
 )  # fmt: skip
-LAST_ROOM_SHARE = 0.6  # the last room has no door to leave by
+LAST_ROOM_SHARE = 0.5  # the last room has no door to leave by
 
 
 def make_recording(

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from flash_vstream_ros.replay.synthetic_furniture import FURNITURE, Ball, Box, Face, darker
+
 ROOM_LENGTH_M, ROOM_WIDTH_M, ROOM_HEIGHT_M = 5.0, 5.0, 2.6
 DOOR_WIDTH_M, DOOR_HEIGHT_M = 1.2, 2.1
 PANEL_HEIGHT_M = 0.9  # the lower part of a wall is darker
@@ -25,51 +27,6 @@ FLOOR_COLOURS = ((160, 120, 84), (128, 132, 140), (186, 166, 138), (112, 92, 78)
 BRIGHT_COLOURS = (
     (200, 40, 40), (40, 90, 200), (40, 150, 70), (235, 190, 40), (230, 120, 30), (130, 60, 150),
 )  # fmt: skip
-WOOD, DARK, LINEN = (150, 105, 65), (45, 45, 52), (225, 220, 210)
-
-
-@dataclass(frozen=True)
-class Face:
-    """A flat, convex piece of surface.
-
-    :param corners: (n, 3) metres.
-    :param normal: (3,) unit vector to the side that can be seen.
-    """
-
-    corners: np.ndarray
-    normal: np.ndarray
-    colour: tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class Box:
-    """A box that stands straight; ``size`` along x, y and z."""
-
-    centre: tuple[float, float, float]
-    size: tuple[float, float, float]
-    colour: tuple[int, int, int]
-
-    def faces(self) -> list[Face]:
-        """Its six sides."""
-        faces = []
-        centre, half = np.array(self.centre), np.array(self.size) / 2
-        for axis in range(3):
-            across, along = np.eye(3)[(axis + 1) % 3] * half, np.eye(3)[(axis + 2) % 3] * half
-            for side in (-1.0, 1.0):
-                normal = np.eye(3)[axis] * side
-                middle = centre + normal * half
-                corners = [across + along, across - along, -across - along, along - across]
-                faces.append(Face(middle + np.array(corners), normal, self.colour))
-        return faces
-
-
-@dataclass(frozen=True)
-class Ball:
-    """A ball."""
-
-    centre: tuple[float, float, float]
-    radius: float
-    colour: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -204,11 +161,6 @@ def _rectangle(
     return Face(corners, np.array(normal), colour)
 
 
-def _darker(colour: tuple[int, int, int], share: float) -> tuple[int, int, int]:
-    red, green, blue = (round(value * share) for value in colour)
-    return red, green, blue
-
-
 def _shell(x: float, wall: tuple[int, int, int], floor: tuple[int, int, int]) -> list[Face]:
     """Floor in tiles, ceiling, and the two side walls."""
     half, end = ROOM_WIDTH_M / 2, x + ROOM_LENGTH_M
@@ -216,14 +168,14 @@ def _shell(x: float, wall: tuple[int, int, int], floor: tuple[int, int, int]) ->
     for i in range(round(ROOM_LENGTH_M)):
         for j in range(round(ROOM_WIDTH_M)):
             low = (x + i, j - half, 0.0)
-            tile = floor if (i + j) % 2 else _darker(floor, 0.85)
+            tile = floor if (i + j) % 2 else darker(floor, 0.85)
             faces.append(_rectangle(low, (low[0] + 1, low[1] + 1, 0.0), (0, 0, 1), tile))
     top = ROOM_HEIGHT_M
     faces.append(_rectangle((x, -half, top), (end, half, top), (0, 0, -1), (240, 238, 232)))
     for side in (-1, 1):
         y, normal = side * half, (0, -side, 0)
         faces.append(_rectangle((x, y, PANEL_HEIGHT_M), (end, y, top), normal, wall))
-        panel = _darker(wall, 0.7)
+        panel = darker(wall, 0.7)
         faces.append(_rectangle((x, y, 0.0), (end, y, PANEL_HEIGHT_M), normal, panel))
     return faces
 
@@ -231,14 +183,15 @@ def _shell(x: float, wall: tuple[int, int, int], floor: tuple[int, int, int]) ->
 def _end_walls(
     x: float, wall: tuple[int, int, int], door_before: bool, door_behind: bool
 ) -> list[Face]:
-    """The walls across the way, with or without a door."""
+    """The walls across the way, with a door or a window."""
     half, door, top = ROOM_WIDTH_M / 2, DOOR_WIDTH_M / 2, ROOM_HEIGHT_M
     faces = []
     for place, normal_x, has_door in ((x, 1, door_before), (x + ROOM_LENGTH_M, -1, door_behind)):
         normal = (normal_x, 0, 0)
-        tone = _darker(wall, 0.92)
+        tone = darker(wall, 0.92)
         if not has_door:
             faces.append(_rectangle((place, -half, 0.0), (place, half, top), normal, tone))
+            faces += _window(place + 0.02 * normal_x, normal)
             continue
         faces.append(_rectangle((place, -half, 0.0), (place, -door, top), normal, tone))
         faces.append(_rectangle((place, door, 0.0), (place, half, top), normal, tone))
@@ -247,62 +200,12 @@ def _end_walls(
     return faces
 
 
-def _table(x: float, y: float, colour: tuple[int, int, int]) -> list[Box | Ball]:
-    legs: list[Box | Ball] = [
-        Box((x + dx, y + dy, 0.36), (0.07, 0.07, 0.72), _darker(colour, 0.8))
-        for dx in (-0.6, 0.6)
-        for dy in (-0.35, 0.35)
+def _window(x: float, normal: tuple[int, int, int]) -> list[Face]:
+    frame = _rectangle((x, -1.1, 0.95), (x, 1.1, 2.15), normal, (245, 245, 240))
+    step = 0.01 * normal[0]
+    panes = [
+        _rectangle((x + step, left, low), (x + step, left + 1.0, low + 0.5), normal, colour)
+        for left in (-1.04, 0.04)
+        for low, colour in ((1.01, (120, 160, 90)), (1.58, (150, 195, 230)))
     ]
-    return [*legs, Box((x, y, 0.745), (1.4, 0.85, 0.05), colour)]
-
-
-def _kitchen(x: float, bright: list[tuple[int, int, int]]) -> list[Box | Ball]:
-    return [
-        *_table(x + 2.6, 1.5, WOOD),
-        Box((x + 2.3, 1.3, 0.85), (0.14, 0.14, 0.16), bright[0]),
-        Ball((x + 2.8, 1.3, 0.87), 0.1, bright[1]),
-        Box((x + 2.4, -2.1, 0.45), (2.6, 0.7, 0.9), LINEN),
-        Box((x + 4.2, -2.1, 0.95), (0.8, 0.7, 1.9), bright[2]),
-        Ball((x + 1.9, -2.0, 1.02), 0.12, bright[3]),
-    ]
-
-
-def _living_room(x: float, bright: list[tuple[int, int, int]]) -> list[Box | Ball]:
-    return [
-        Box((x + 2.6, 1.75, 0.25), (2.0, 0.9, 0.5), bright[0]),
-        Box((x + 2.6, 2.3, 0.65), (2.0, 0.25, 0.8), _darker(bright[0], 0.85)),
-        Ball((x + 1.4, 1.2, 0.2), 0.2, bright[1]),
-        Box((x + 2.6, -2.2, 0.3), (1.8, 0.5, 0.6), WOOD),
-        Box((x + 2.6, -2.2, 1.0), (1.3, 0.08, 0.75), DARK),
-        Box((x + 4.3, -2.0, 0.25), (0.4, 0.4, 0.5), bright[2]),
-        Ball((x + 4.3, -2.0, 0.85), 0.4, (50, 130, 60)),
-    ]
-
-
-def _office(x: float, bright: list[tuple[int, int, int]]) -> list[Box | Ball]:
-    books: list[Box | Ball] = [
-        Box((x + 1.7 + 0.28 * i, -2.15, 1.15 - 0.03 * (i % 3)), (0.2, 0.3, 0.5), bright[i % 6])
-        for i in range(7)
-    ]
-    return [
-        *_table(x + 2.6, 1.6, DARK),
-        Box((x + 2.6, 1.85, 1.08), (0.7, 0.05, 0.45), (70, 90, 110)),
-        Box((x + 2.2, 1.35, 0.84), (0.12, 0.12, 0.14), bright[0]),
-        Box((x + 2.6, 0.8, 0.3), (0.5, 0.5, 0.6), bright[1]),
-        Box((x + 2.5, -2.2, 0.45), (2.2, 0.4, 0.9), WOOD),
-        *books,
-    ]
-
-
-def _bedroom(x: float, bright: list[tuple[int, int, int]]) -> list[Box | Ball]:
-    return [
-        Box((x + 2.7, 1.6, 0.25), (2.1, 1.6, 0.5), bright[0]),
-        Box((x + 3.5, 1.6, 0.56), (0.5, 1.2, 0.14), LINEN),
-        Box((x + 2.2, -2.1, 1.0), (1.6, 0.6, 2.0), WOOD),
-        Box((x + 3.9, -2.1, 0.3), (0.6, 0.6, 0.6), LINEN),
-        Ball((x + 3.9, -2.1, 0.78), 0.18, bright[1]),
-        Ball((x + 1.0, 0.9, 0.15), 0.15, bright[2]),
-    ]
-
-
-FURNITURE = (_kitchen, _living_room, _office, _bedroom)
+    return [frame, *panes]

@@ -15,30 +15,26 @@ if TYPE_CHECKING:
 
 WIDTH_PX = 400
 JPEG_QUALITY = 90
-KEPT_SHARE = 0.75  # of the capacity, after thinning out
 
 
 class ThumbnailStore:
     """Thumbnails by stamp, of a bounded number however long the stream: 10 MB by default.
 
-    When it is full it is thinned out to three quarters. What always stays: the newest frames, as
-    many as the memory's feature buffer holds, because the retrieved frames come from there; and of
-    each cluster the key frame. Clusters merge but never split, so each one keeps a key frame for
-    ever. Of the others those go first that lie closest between their neighbours in time, so that
-    the ones that stay cover the past evenly.
+    What always stays: the newest frames, as many as the memory's feature buffer holds, because the
+    retrieved frames come from there; and of each cluster the key frame. Clusters merge but never
+    split, so each one keeps a key frame for ever. When the store is full, half of the older frames
+    go, first those that lie closest between their neighbours in time, so that the ones that stay
+    cover the past evenly.
 
-    :param capacity: thumbnails at most.
     :param newest: the newest frames that always stay.
+    :param older: frames besides, at most; at least four times the clusters.
     """
 
-    def __init__(self, capacity: int = 512, newest: int = 300) -> None:
-        if not 0 < newest < KEPT_SHARE * capacity:
-            raise ValueError(
-                f'newest: expected 1 to less than three quarters of capacity = {capacity}, '
-                f'got {newest}'
-            )
-        self._capacity = capacity
+    def __init__(self, newest: int = 300, older: int = 212) -> None:
+        if newest < 1 or older < 2:
+            raise ValueError(f'expected newest >= 1 and older >= 2, got {newest} and {older}')
         self._newest = newest
+        self._older = older
         self.clear()
 
     def clear(self) -> None:
@@ -70,7 +66,7 @@ class ThumbnailStore:
                 f'stamp_ns: expected a stamp after {self._stamps_ns[-1]}, got {stamp_ns}; '
                 f'clear() begins a new stream'
             )
-        if len(self) == self._capacity:
+        if len(self) == self._newest + self._older:
             self._thin_out(read_memory())
         self._stamps_ns.append(stamp_ns)
         self._jpegs.append(_encode(frame))
@@ -109,7 +105,7 @@ class ThumbnailStore:
         stays = list(range(len(self) - self._newest, len(self)))
         stays += [index for index in self._key_indices(snapshot) if index is not None]
         stamps_ns = np.array(self._stamps_ns)
-        while len(kept) > KEPT_SHARE * self._capacity:
+        while len(kept) > self._newest + self._older // 2:
             times_ns = stamps_ns[kept]
             gaps_ns = np.full(len(kept), np.inf)
             gaps_ns[1:-1] = times_ns[2:] - times_ns[:-2]

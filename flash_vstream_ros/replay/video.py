@@ -59,8 +59,8 @@ class VideoRecording:
         def decode(number: int) -> np.ndarray:
             if number != frames:
                 raise RuntimeError(
-                    f'{self.path}: frame {number} was to be decoded when frame {frames} had '
-                    f'already been asked for'
+                    f'{self.path}: frame {number} is gone; decode a frame before asking for the '
+                    f'next one'
                 )
             return _retrieve(capture, self.path, number)
 
@@ -73,6 +73,7 @@ class VideoRecording:
                 yield RecordedFrame(stamp_ns, partial(decode, frames))
             self.ended_early = self._missing_end(frames, stamp_ns)
         finally:
+            frames = 0
             capture.release()
 
     def _missing_end(self, frames: int, newest_ns: int) -> str:

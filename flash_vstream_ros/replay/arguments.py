@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of the verb ``replay``. Quick to import: nothing of torch."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flash_vstream_ros.core.config import FrameHandlerConfig, QuestionHandlerConfig
+from flash_vstream_ros.replay.questions import pair_questions, read_questions
+
+REPLAY_HELP = """\
+Reads camera frames from a video or a bag, memorises them as the robot does, and
+answers questions at their moments. Needs no ROS; the answers are those of the
+two nodes. Results are JSON lines; what happens is said on standard error.
+
+examples:
+  replay clip.mp4 --model checkpoint --question 'What is on the table?' --at 5
+  replay bag_folder --topic /camera/image --model owner/name --questions q.json \\
+      --out answers.jsonl --picture memory.png
+
+A questions file is a list of objects; the last two keys may be left out:
+  [{"at": 5.0, "question": "Is the door open?", "choices": ["yes", "no"],
+    "max_new_tokens": 20}]
+"""
+
+
+def add_verb(verbs: Any, name: str, summary: str, description: str) -> argparse.ArgumentParser:
+    """Add a verb to the command line.
+
+    :param summary: for the list of all verbs.
+    """
+    return verbs.add_parser(
+        name,
+        help=summary,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_replay(verbs: Any) -> None:
+    """Add the verb ``replay``."""
+    summary = 'answer questions about a video or a bag, without ROS'
+    parser = add_verb(verbs, 'replay', summary, REPLAY_HELP)
+    add = parser.add_argument
+    add(
+        'recording',
+        type=Path,
+        metavar='RECORDING',
+        help='video file (mp4, avi, mkv, ...), rosbag2 folder, .mcap, .db3 or ROS 1 .bag',
+    )
+    add(
+        '--model',
+        required=True,
+        metavar='DIR',
+        help='checkpoint: a folder in the published layout, or a hub id',
+    )
+    add('--topic', metavar='T', help='image topic of the bag; needed where it has several')
+    _add_tunables(parser)
+    _add_questions(parser)
+    add(
+        '--out',
+        type=Path,
+        metavar='FILE.jsonl',
+        help='write the results here instead of to standard output',
+    )
+    add('--picture', type=Path, metavar='FILE.png', help='draw the memory at the end')
+    parser.set_defaults(run=lambda arguments: _replay(parser, arguments))
+
+
+def _add_tunables(parser: argparse.ArgumentParser) -> None:
+    _add_tunable(
+        parser,
+        '--rate',
+        FrameHandlerConfig,
+        'sample_rate',
+        'HZ',
+        'frames memorised per second of the recording; 0: all of them',
+    )
+    _add_tunable(
+        parser,
+        '--device',
+        FrameHandlerConfig,
+        'device',
+        'D',
+        'torch device, as cpu or cuda:0; auto: CUDA if present',
+    )
+    _add_tunable(
+        parser,
+        '--dtype',
+        FrameHandlerConfig,
+        'dtype',
+        'T',
+        'auto, float32, bfloat16 or float16; auto: float16 on CUDA, else float32',
+    )
+    _add_tunable(
+        parser,
+        '--max-new-tokens',
+        QuestionHandlerConfig,
+        'max_new_tokens',
+        'N',
+        'tokens of an answer at most, where its question does not say',
+    )
+
+
+def _add_questions(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        '--question',
+        action='append',
+        default=[],
+        metavar='Q',
+        help='a question; give each its --at',
+    )
+    add(
+        '--at',
+        action='append',
+        default=[],
+        type=float,
+        metavar='SECONDS',
+        help='when to ask it: seconds after the first frame',
+    )
+    add('--questions', type=Path, metavar='FILE', help='JSON file of questions with their times')
+
+
+def _replay(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    try:
+        arguments.asked = pair_questions(arguments.question, arguments.at)
+    except ValueError as error:
+        parser.error(str(error))
+    if not (arguments.asked or arguments.questions or arguments.picture):
+        parser.error('nothing to do: give --question with --at, --questions or --picture')
+    if arguments.questions:
+        arguments.asked += read_questions(arguments.questions)
+    # Only now, because it imports torch.
+    from flash_vstream_ros.replay.command import run_replay
+
+    return run_replay(arguments)
+
+
+def _add_tunable(
+    parser: argparse.ArgumentParser, flag: str, config: type, name: str, metavar: str, text: str
+) -> None:
+    """Add an option whose default and range are those of a configuration's field."""
+    parser.add_argument(
+        flag,
+        dest=name,
+        type=_tunable_type(config, name),
+        default=getattr(config, name),
+        metavar=metavar,
+        help=f'{text} (default: %(default)s)',
+    )
+
+
+def _tunable_type(config: type, name: str) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        try:
+            value = type(getattr(config, name))(text)
+            config(**{name: value})
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        return value
+
+    return parse
