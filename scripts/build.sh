@@ -23,7 +23,8 @@ environment=$(cat .venv/.setup_stamp)
 if [ "$(cat build/.setup_stamp 2>/dev/null || true)" != "$environment" ]; then rm -rf build install; fi
 mkdir -p build
 echo "$environment" >build/.setup_stamp
-rm -f "$stamp"
+# Without setup.bash the build does not see its own former result.
+rm -f "$stamp" install/setup.bash
 scripts/in_ros_env.sh colcon --log-level error build --base-paths . --symlink-install \
   --cmake-args "-DPython3_EXECUTABLE=$root/.venv/bin/python" -DBUILD_TESTING=OFF </dev/null
 # Links to modules that are gone would still be found by whoever lists the package.

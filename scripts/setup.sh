@@ -12,7 +12,7 @@ fail() {
   exit 1
 }
 
-# What the environment was made from. The folder too, because an environment cannot be moved.
+# What the environment was made from, its folder included.
 digest() {
   (cd "$root" && { pwd; sha256sum requirements/*.txt scripts/setup.sh scripts/mend_wheels.py; } | sha256sum)
 }
@@ -46,12 +46,13 @@ need() {
       >/dev/null </dev/null || true
     eval "$1" >/dev/null 2>&1 && return
   fi
-  missing="$3 is missing; install it, for instance: sudo apt-get install $2"
+  missing="missing: $3; install it, for instance with: sudo apt-get install $2"
   return 1
 }
 
 make_venv() {
   local python=$1
+  rm -f "$stamp"
   rm -rf "$venv"
   if need "$python -c 'import ensurepip, venv'" "python$(version_of "$python")-venv" 'support for virtual environments'; then
     "$python" -m venv "$venv"
@@ -88,8 +89,13 @@ need 'command -v make' make 'make' || fail "$missing"
 headers='import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("include"), "Python.h").stat()'
 need "$python -c '$headers'" "python$(version_of "$python")-dev" "the C headers of $python" || fail "$missing"
 
-# A stopped installation leaves packages that look installed and are not: begin again.
-if [ "$state" = unfinished ] || ! is_fit "$venv/bin/python" || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+# A stopped installation or removal leaves packages that look installed and are not, and a moved environment
+# programs that start the Python of the old place: begin again.
+is_sound() {
+  [ -n "$state" ] && [ "$state" != unfinished ] && is_fit "$venv/bin/python" && grep -qF "$venv" "$venv/bin/activate" &&
+    "$venv/bin/python" -m pip --version >/dev/null 2>&1
+}
+if ! is_sound; then
   echo "making $venv with $python"
   make_venv "$python"
 fi

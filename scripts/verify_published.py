@@ -8,6 +8,7 @@ Run by `make verify-published` on a machine with network and a CUDA GPU; never p
 import argparse
 import logging
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.replay.questions import Question
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S
 from flash_vstream_ros.replay.recording import open_recording
-from flash_vstream_ros.replay.replay import replay
+from flash_vstream_ros.replay.replay import Replay
 from flash_vstream_ros.replay.synthetic import make_recording
 
 PUBLISHED = 'IVGSZ/Flash-VStream-7b'
@@ -45,19 +46,25 @@ def main() -> int:
     if vstream.geometry.tokens != TOKENS:
         print(f'expected a memory of {TOKENS} tokens, got {vstream.geometry.tokens}')
         return 1
-    video = arguments.video or make_recording(Path('verify_published.mp4'), 'mp4', seconds=35.0)
     print(f'{arguments.model}: all keys and shapes as published; encoder {vstream.encoder_id}')
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / 'walk.mp4'
+        ask(vstream, arguments.video or make_recording(clip, 'mp4', seconds=35.0))
+    if torch.cuda.is_available():
+        print(f'peak VRAM {torch.cuda.max_memory_allocated() / 1e9:.2f} GB')
+    return 0
+
+
+def ask(vstream: FlashVStream, video: Path) -> None:
+    """Replay a video and print question, answer and what it was computed from."""
     recording = open_recording(video)
-    for line in replay(vstream, recording, QUESTIONS):
+    for line in Replay(vstream, recording, QUESTIONS):
         print(f'{line["at"]:5.1f} s  {line["question"]}\n         {line["answer"]}')
         print(
             f'         {line["frames_seen"]} frames seen, the newest at '
             f'{(line["newest_stamp"] - recording.start_ns) / NS_PER_S:.1f} s; first token '
             f'{line["time_to_first_token"] * 1e3:.0f} ms'
         )
-    if torch.cuda.is_available():
-        print(f'peak VRAM {torch.cuda.max_memory_allocated() / 1e9:.2f} GB')
-    return 0
 
 
 if __name__ == '__main__':

@@ -58,13 +58,13 @@ def load_checkpoint(
     device: torch.device,
     dtype: torch.dtype,
     parts: Iterable[str] = ('vision', 'language'),
-) -> tuple[Path, Modules]:
+) -> Modules:
     """Load a checkpoint in the published layout, tensor by tensor, never holding two copies.
 
     :param path: its folder, or a hub id as ``owner/name`` or ``owner/name@revision``.
     :param parts: ``vision`` (encoder, semantic attention) and ``language`` (projector, language
         model). All keys are checked either way.
-    :returns: the folder, and the modules on ``device`` in ``dtype`` (semantic attention: float32).
+    :returns: the modules on ``device`` in ``dtype`` (semantic attention: float32).
     :raises CheckpointError: a file or key is missing, unexpected, damaged or of a wrong shape.
     """
     started = time.perf_counter()
@@ -75,7 +75,7 @@ def load_checkpoint(
     modules = assemble(ModelConfig.from_dict(raw, vision), tensors, device, dtype, parts)
     seconds = time.perf_counter() - started
     modules.report = f'{folder}: {modules.report} in {seconds:.1f} s'
-    return folder, modules
+    return modules
 
 
 def assemble(

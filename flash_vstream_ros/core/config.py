@@ -88,9 +88,7 @@ class MemoryGeometry:
         for item in fields(self):
             value = getattr(self, item.name)
             if item.type is int and (type(value) is not int or value < 1):
-                raise ValueError(
-                    f'{item.name}: expected at least 1, got {value!r}'
-                )
+                raise ValueError(f'{item.name}: expected at least 1, got {value!r}')
         for name, whole in (('detail_side', 'feature_side'), ('temporal_side', 'detail_side')):
             if getattr(self, whole) % getattr(self, name):
                 raise ValueError(

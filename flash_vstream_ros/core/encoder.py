@@ -13,6 +13,8 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
+LONGEST = 8  # a frame's long edge in short ones; what lies beyond is cut off first
+
 Frames = np.ndarray | Tensor | Sequence[np.ndarray | Tensor]
 
 
@@ -80,11 +82,19 @@ class Encoder(nn.Module):
             )
         pixels = pixels.to(self.tower.device).permute(2, 0, 1)[None].float()  # (1, 3, H, W)
         size = self.image_size
+        short = min(pixels.shape[2:])
+        pixels = _centre(pixels, (short * LONGEST, short * LONGEST))  # no camera; bounds the cost
         height, width = pixels.shape[2:]
-        short = min(height, width)
         resized = (size * height // short, size * width // short)
         pixels = functional.interpolate(pixels, resized, mode='bicubic', antialias=True)
-        top, left = (resized[0] - size) // 2, (resized[1] - size) // 2
-        pixels = pixels[0, :, top : top + size, left : left + size].round().clamp(0, 255)
+        pixels = _centre(pixels, (size, size))[0].round().clamp(0, 255)
         mean, std = (pixels.new_tensor(v).view(3, 1, 1) for v in (CLIP_MEAN, CLIP_STD))
         return (pixels / 255.0 - mean) / std
+
+
+def _centre(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cut out the centre: (B, 3, H, W) -> (B, 3, H' <= size[0], W' <= size[1])."""
+    top, left = (
+        max(0, (have - want) // 2) for have, want in zip(pixels.shape[2:], size, strict=True)
+    )
+    return pixels[:, :, top : top + size[0], left : left + size[1]]

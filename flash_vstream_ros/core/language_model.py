@@ -105,7 +105,7 @@ class LanguageModel(nn.Module):
         :returns: (V,) float32 logits of the answer's first token, and the cache to go on with.
         """
         cache = DynamicCache(prefix.layers)
-        return self._forward(token_ids, cache)[-1], cache
+        return self._forward(token_ids, cache, 1)[-1], cache
 
     @torch.no_grad()
     def decode(
@@ -138,8 +138,10 @@ class LanguageModel(nn.Module):
         chosen = torch.tensor(token_ids, device=logits.device)[:, None]
         return torch.cat(rows).log_softmax(-1).gather(1, chosen).sum().item()
 
-    def _forward(self, token_ids: Sequence[int], cache: DynamicCache) -> Tensor:
-        """Append tokens to the cache. Returns (N, V) float32 logits."""
+    def _forward(self, token_ids: Sequence[int], cache: DynamicCache, logits: int = 0) -> Tensor:
+        """Append tokens to the cache. Returns float32 logits of the last N, (N, V); 0: of all."""
         embeddings = self.embed(token_ids)[None]
-        output = self.llama(inputs_embeds=embeddings, past_key_values=cache, use_cache=True)
+        output = self.llama(
+            inputs_embeds=embeddings, past_key_values=cache, use_cache=True, logits_to_keep=logits
+        )
         return output.logits[0].float()

@@ -4,7 +4,7 @@
 import contextlib
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,16 +35,17 @@ def write_memory_file(path: Path, state: Mapping[str, Tensor], about: Mapping[st
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file through a temporary one beside it, flushed to disk before it takes its name."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.part')
+    temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.part')
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
         with os.fdopen(handle, 'wb') as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
-            Path(temporary).unlink()
+            temporary.unlink()
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -63,8 +64,10 @@ def read_memory_file(
     :raises OSError: the file cannot be read.
     :raises MemoryFileError: it holds something else; the message names both sides.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f'{path}: no such file')
+    if path.is_dir():
+        raise IsADirectoryError(f'{path}: expected a file, got a folder')
     try:
         with safe_open(path, 'pt') as file:
             _check_metadata(path, file.metadata() or {}, about)

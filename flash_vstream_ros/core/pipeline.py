@@ -23,6 +23,7 @@ from torch import Tensor
 
 from flash_vstream_ros.core.answer import Answer, AnswerClock, stop_check
 from flash_vstream_ros.core.checkpoint import Modules, load_checkpoint
+from flash_vstream_ros.core.checkpoint_files import CheckpointError, resolve_folder
 from flash_vstream_ros.core.config import QuestionHandlerConfig
 from flash_vstream_ros.core.devices import resolve_device, resolve_dtype
 from flash_vstream_ros.core.encoder import Frames
@@ -71,8 +72,15 @@ class FlashVStream:
         """
         device = resolve_device(device)
         dtype = resolve_dtype(dtype, device)
-        folder, modules = load_checkpoint(os.fspath(path), device, dtype, parts)
+        folder = resolve_folder(os.fspath(path))
+        # First, because it is quick: the weights of 7B take a while.
         prompt = Prompt.from_file(folder / 'tokenizer.model') if 'language' in parts else None
+        modules = load_checkpoint(folder, device, dtype, parts)
+        if prompt is not None and prompt.vocabulary > modules.config.language.vocab_size:
+            raise CheckpointError(
+                f'{folder}/tokenizer.model: its {prompt.vocabulary} pieces do not fit the '
+                f'vocab_size of {modules.config.language.vocab_size} in config.json'
+            )
         logger.info('loaded %s as %s', modules.report, dtype)
         return cls(modules, prompt, device)
 
@@ -105,7 +113,12 @@ class FlashVStream:
 
     @torch.no_grad()
     def prepare(self, snapshot: MemorySnapshot) -> Prefix:
-        """Prefill all that comes before the question, or reuse it: one snapshot, one prefill."""
+        """Prefill all that comes before the question, or reuse it: one snapshot, one prefill.
+
+        :raises ValueError: the snapshot is empty or of another encoder.
+        """
+        self._need(self.language_model, 'language')
+        self._check_snapshot(snapshot)
         if self._prefix is None or self._prefix[0] != snapshot.key:
             self._prefix = None  # frees its memory before the next one needs it
             tokens = snapshot.tokens().to(self.device, self.projector[0].weight.dtype)
@@ -115,7 +128,11 @@ class FlashVStream:
         return self._prefix[1]
 
     def answer(
-        self, snapshot: MemorySnapshot, question: str, choices: Sequence[str] = (), **options: Any
+        self,
+        snapshot: MemorySnapshot,
+        question: str,
+        choices: Sequence[str] | None = None,
+        **options: Any,
     ) -> Answer:
         """Answer a question about one snapshot; all arguments are :meth:`stream_answer`'s."""
         pieces = self.stream_answer(snapshot, question, choices, **options)
@@ -129,7 +146,7 @@ class FlashVStream:
         self,
         snapshot: MemorySnapshot,
         question: str,
-        choices: Sequence[str] = (),
+        choices: Sequence[str] | None = None,
         *,
         max_new_tokens: int = QuestionHandlerConfig.max_new_tokens,
         sampling: Sampling = GREEDY,
@@ -174,7 +191,7 @@ class FlashVStream:
         self,
         snapshot: MemorySnapshot,
         question: str,
-        choices: Sequence[str] = (),
+        choices: Sequence[str] | None = None,
         max_new_tokens: int = 1,
     ) -> None:
         """Check what can be checked without computing.
@@ -186,8 +203,11 @@ class FlashVStream:
         if isinstance(choices, str):
             raise RequestError(f'choices: expected a list of answers, got the text {choices!r}')
         self.prompt.after_memory(question)
-        for choice in choices:
+        for choice in choices or ():
             self.prompt.choice(choice)
+        self._check_snapshot(snapshot)
+
+    def _check_snapshot(self, snapshot: MemorySnapshot) -> None:
         if snapshot.encoder_id != self.encoder_id:
             raise ValueError(
                 f'snapshot: expected a memory of encoder {self.encoder_id}, got one of '

@@ -17,7 +17,7 @@ from flash_vstream_ros.core.abstract_memory import AbstractMemory, SemanticAtten
 from flash_vstream_ros.core.config import MemoryGeometry
 from flash_vstream_ros.core.feature_buffer import FeatureBuffer
 from flash_vstream_ros.core.memory_file import MemoryFileError, read_memory_file, write_memory_file
-from flash_vstream_ros.core.snapshot import FLOAT16_MAX, MemorySnapshot
+from flash_vstream_ros.core.snapshot import FLOAT16_MAX, MemorySnapshot, fits_float16
 from flash_vstream_ros.core.temporal_memory import TemporalMemory
 
 
@@ -96,7 +96,7 @@ class StarMemory(nn.Module):
         self._check_stamp(stamp_ns)
         stamp_ns = int(stamp_ns)
         self._feature.copy_(feature)
-        if self._feature.device.type == 'cpu' and not _fits(self._feature):
+        if self._feature.device.type == 'cpu' and not fits_float16(self._feature):
             raise ValueError(_refusal(stamp_ns))
         self._stamp_ns.fill_(stamp_ns)
         self._commit()
@@ -116,7 +116,7 @@ class StarMemory(nn.Module):
     def _commit(self) -> None:
         """Write ``_feature`` at ``_stamp_ns``: the whole algorithm, on the device alone."""
         feature, stamp_ns, frames = self._feature, self._stamp_ns, self.frames
-        accepted = _fits(feature)
+        accepted = fits_float16(feature)
         oldest_ns = torch.where(frames == 0, stamp_ns, self.oldest_ns)
         detail = pool(feature, self.geometry.detail_side)  # (Q * Q, D)
         detail_map = detail.unflatten(0, (self.geometry.detail_side, -1))
@@ -235,12 +235,6 @@ def pool(feature: Tensor, side: int) -> Tensor:
     images = feature.reshape(-1, height, width, depth).permute(0, 3, 1, 2)
     pooled = functional.avg_pool2d(images, height // side)
     return pooled.permute(0, 2, 3, 1).reshape(*batch, side * side, depth)
-
-
-def _fits(feature: Tensor) -> Tensor:
-    """Whether all values are finite and fit float16; a bool scalar on the feature's device."""
-    low, high = feature.aminmax()  # both NaN where any value is
-    return (low >= -FLOAT16_MAX) & (high <= FLOAT16_MAX)
 
 
 def _refusal(stamp_ns: int) -> str:

@@ -35,6 +35,9 @@ class TemporalMemory(nn.Module):
         offsets = torch.zeros(rows, dtype=torch.float64, device=device)
         self.register_buffer('mean_offset_ns', offsets)
         self.register_buffer('costs', torch.zeros(rows, rows, device=device))
+        # No state but room to compute in, whose pages would cost more than the arithmetic if they
+        # were allocated anew each time.
+        self._differences = torch.empty_like(self.centroids)
         self.reset()
 
     def reset(self) -> None:
@@ -56,57 +59,59 @@ class TemporalMemory(nn.Module):
         :param accepted: bool scalar; False leaves the state as it was.
         """
         newcomer = self.slots
-        self.centroids[newcomer] = torch.where(accepted, point, 0.0)
+        self.centroids[newcomer] = point
         self.weights[newcomer] = 1
         self.first_ns[newcomer] = stamp_ns
         self.last_ns[newcomer] = stamp_ns
         self.mean_offset_ns[newcomer] = offset_ns
-        newcomer_costs = self._merge_costs(torch.full_like(stamp_ns, newcomer).view(1))
-        self.costs[newcomer] = newcomer_costs.where(self.weights > 0, -1.0)
-        self.costs[:, newcomer] = self.costs[newcomer]
-        pair = self.costs.argmin().view(1)  # the first minimum is the lowest (a, b)
-        a, b = pair // (newcomer + 1), pair % (newcomer + 1)
-        self._merge(a, b, accepted)
-        self._renew_costs(a, b, newcomer_costs, accepted)
+        costs = self._merge_costs(self.centroids[newcomer], self.weights[newcomer])
+        costs = costs.where(self.weights > 0, -1.0)
+        costs[newcomer] = torch.inf
+        self.costs[newcomer] = costs
+        self.costs[:, newcomer] = costs
+        place = self.costs.argmin()  # the first minimum is the lowest (a, b)
+        pair = torch.stack([place // (newcomer + 1), place % (newcomer + 1)])
+        # All that a refused frame would change goes to its own scratch row.
+        target = torch.where(accepted, pair, newcomer)
+        self._merge(pair, target)
+        self._renew_costs(target[:1], target[1:])
 
-    def _merge(self, a: Tensor, b: Tensor, accepted: Tensor) -> None:
-        """Put the merge of rows a and b into row a and the newcomer into row b."""
-        weight_a, weight_b = self.weights[a], self.weights[b]
-        share = weight_b.double() / (weight_a + weight_b)
-        merged = {
-            'weights': weight_a + weight_b,
-            'first_ns': torch.minimum(self.first_ns[a], self.first_ns[b]),
-            'last_ns': torch.maximum(self.last_ns[a], self.last_ns[b]),
-            'mean_offset_ns': torch.lerp(self.mean_offset_ns[a], self.mean_offset_ns[b], share),
-            'centroids': torch.lerp(self.centroids[a], self.centroids[b], share.float()[:, None]),
-        }
-        for name, row in merged.items():
-            buffer = self.get_buffer(name)
-            # Where b is the newcomer's own scratch row the second copy changes nothing.
-            newcomer = torch.where(accepted, buffer[self.slots :], buffer[b])
-            buffer.index_copy_(0, a, torch.where(accepted, row, buffer[a]))
-            buffer.index_copy_(0, b, newcomer)
+    def _merge(self, pair: Tensor, target: Tensor) -> None:
+        """Put the merge of the pair into the first target row and the newcomer into the second."""
+        buffers = (self.weights, self.first_ns, self.last_ns, self.mean_offset_ns, self.centroids)
+        rows = [buffer.index_select(0, pair) for buffer in buffers]
+        weights, first_ns, last_ns, offsets_ns, centroids = rows
+        total = weights.sum(0, keepdim=True)
+        share = weights[1:].double() / total
+        merged = (
+            total,
+            first_ns.amin(0, keepdim=True),
+            last_ns.amax(0, keepdim=True),
+            torch.lerp(offsets_ns[:1], offsets_ns[1:], share),
+            torch.lerp(centroids[:1], centroids[1:], share.float()[:, None]),
+        )
+        for buffer, row in zip(buffers, merged, strict=True):
+            # Where b is the newcomer's own scratch row the second row changes nothing.
+            buffer.index_copy_(0, target, torch.cat([row, buffer[self.slots :]]))
 
-    def _renew_costs(self, a: Tensor, b: Tensor, row_b: Tensor, accepted: Tensor) -> None:
+    def _renew_costs(self, a: Tensor, b: Tensor) -> None:
         """Renew rows and columns a and b of the cost table; the others have not changed."""
-        row_a = self._merge_costs(a)
-        renewed = self.costs.clone()
-        row_b = row_b.where(self.weights > 0, torch.inf).index_fill(0, b, torch.inf)
-        for index, row in ((b, row_b), (a, row_a)):
-            renewed.index_copy_(0, index, row[None])
-            renewed.index_copy_(1, index, row[:, None])
-        self.costs.copy_(torch.where(accepted, renewed, self.costs))
+        filled = self.weights > 0
+        row_a = self._merge_costs(self.centroids.index_select(0, a), self.weights[a])
+        # Row b is now what the newcomer's was, whose empty slots were marked.
+        for index, row in ((b, self.costs[self.slots]), (a, row_a)):
+            renewed = row.where(filled, torch.inf).index_fill_(0, index, torch.inf)
+            self.costs.index_copy_(0, index, renewed[None])
+            self.costs.index_copy_(1, index, renewed[:, None])
 
-    def _merge_costs(self, index: Tensor) -> Tensor:
-        """Cost of merging row ``index`` (1,) with each row (N + 1,); infinite with itself.
+    def _merge_costs(self, point: Tensor, weight: Tensor) -> Tensor:
+        """Cost of merging a point with each row, (N + 1,); means nothing for empty rows.
 
         Distances are direct differences: the Gram form cancels, float16 squares overflow.
         """
-        distances = (self.centroids - self.centroids[index]).square_().sum(1)
+        differences = torch.sub(self.centroids, point, out=self._differences)
         weights = self.weights.float()
-        weight = weights[index]
-        costs = weights * weight / (weights + weight) * distances
-        return costs.where(self.weights > 0, torch.inf).index_fill_(0, index, torch.inf)
+        return weights * weight / (weights + weight) * differences.square_().sum(1)
 
     def order(self, clusters: int) -> Tensor:
         """Rows of the filled slots in order of their mean stamp.

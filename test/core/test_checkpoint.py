@@ -34,7 +34,7 @@ KEYS = (
 
 
 def load(folder: Path, dtype: torch.dtype = torch.float32, parts=('vision', 'language')):
-    return load_checkpoint(folder, CPU, dtype, parts)[1]
+    return load_checkpoint(folder, CPU, dtype, parts)
 
 
 def change(folder: Path, edit: Callable[[dict], None]) -> None:

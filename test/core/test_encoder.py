@@ -155,11 +155,17 @@ def test_values_stay_within_grey_levels_at_hard_edges(whole):
     torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
 
 
+def scene(height: int, width: int) -> np.ndarray:
+    """Soft shapes, as a camera gives them; at single white pixels PIL clips between its passes."""
+    y, x = np.mgrid[:height, :width]
+    waves = [127 + 120 * np.sin(x / 7 + i) * np.cos(y / 9 + i) for i in range(3)]
+    return np.stack(waves, -1).round().astype(np.uint8)
+
+
 @pytest.mark.parametrize('size', [(150, 240), (231, 97), (33, 40), (20, 31)])
-def test_resizing_agrees_with_pil(size, whole):
+def test_resizing_agrees_with_pil_to_a_grey_level_or_two(size, whole):
     image = pytest.importorskip('PIL.Image')
-    frame = picture(*size)
-    short = min(size)
+    frame, short = scene(*size), min(size)
     height, width = (int(32 * side / short) for side in size)
     resized = np.asarray(
         image.fromarray(frame).resize((width, height), image.Resampling.BICUBIC), np.float32
@@ -168,8 +174,8 @@ def test_resizing_agrees_with_pil(size, whole):
     middle = resized[top : top + 32, left : left + 32] / 255
     expected = ((middle - CLIP_MEAN) / CLIP_STD).transpose(2, 0, 1)
     difference = np.abs(encoder_of(whole).preprocess(frame).numpy() - expected)
-    assert difference.max() <= 0.06
-    assert difference.mean() <= 0.003
+    assert difference.max() <= 2.1 / 255 / min(CLIP_STD)
+    assert difference.mean() <= 0.004
 
 
 def strided(frame: np.ndarray) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ CPU = torch.device('cpu')
 
 
 def fingerprint(folder: Path, dtype: torch.dtype = torch.float32, parts=('vision',)) -> str:
-    return load_checkpoint(folder, CPU, dtype, parts)[1].encoder_id
+    return load_checkpoint(folder, CPU, dtype, parts).encoder_id
 
 
 @pytest.fixture(scope='module')

@@ -10,9 +10,11 @@ import pytest
 import torch
 from memory_samples import S, assert_same
 
+from flash_vstream_ros.core.checkpoint_files import CheckpointError
 from flash_vstream_ros.core.config import MemoryGeometry
 from flash_vstream_ros.core.language_model import Sampling
 from flash_vstream_ros.core.pipeline import FlashVStream
+from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
 from flash_vstream_ros.core.snapshot import MemorySnapshot
 
 PARTS = ('abstract', 'temporal', 'retrieved', 'spatial')
@@ -272,6 +274,20 @@ def test_half_a_model_says_what_it_lacks(golden, snapshot, tmp_path):
     ):
         with pytest.raises(RuntimeError, match='without its vision part'):
             use()
+
+
+def test_a_checkpoint_without_its_tokenizer_is_refused_by_name(checkpoint_copy):
+    (checkpoint_copy / 'tokenizer.model').unlink()
+    with pytest.raises(CheckpointError, match=r'tokenizer\.model'):
+        FlashVStream.from_pretrained(checkpoint_copy)
+    FlashVStream.from_pretrained(checkpoint_copy, parts=('vision',))
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_is_refused(tmp_path):
+    """Such an id has no embedding: an error at some question, on CUDA the end of the process."""
+    folder = make_random_checkpoint(tmp_path / 'model', overrides={'vocab_size': 300})
+    with pytest.raises(CheckpointError, match=r'tokenizer\.model.*400.*300'):
+        FlashVStream.from_pretrained(folder)
 
 
 def test_what_was_loaded_is_said(golden: Path, caplog):

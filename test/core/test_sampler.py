@@ -137,6 +137,14 @@ def test_a_looped_recording_with_every_frame_twice_is_a_new_stream_too():
     assert decide(sampler, bag).count(Decision.NEW_STREAM) == 1
 
 
+def test_a_jump_needs_three_frames_of_its_own_to_be_believed():
+    """A slow camera's two late frames span a second as well; a repeated one is no third."""
+    sampler = FrameSampler(0.0)
+    decide(sampler, [S * second for second in range(10, 31)])
+    decisions = decide(sampler, [5 * S, 5 * S, 7 * S, 7 * S, 8 * S])
+    assert decisions == [Decision.LATE] * 4 + [Decision.NEW_STREAM]
+
+
 def test_a_clock_set_back_a_little_is_no_new_stream():
     sampler = FrameSampler(0.0)
     decide(sampler, camera(10, 20))

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers on the CPU: the first token of a second question on one snapshot against the first's."""
+
+import numpy as np
+import torch
+
+from benchmarks.measure import Figure, milliseconds, ratio
+from flash_vstream_ros.core.pipeline import Answer, FlashVStream
+from flash_vstream_ros.core.random_checkpoint import random_vstream
+from flash_vstream_ros.core.star_memory import StarMemory
+
+SIZES = ('tiny', '100m')
+QUESTIONS = ('What is on the table?', 'Where was the red cup?')  # of one length
+NS_PER_S = 1_000_000_000
+
+
+def measure(quick: bool, sizes: tuple[str, ...] = SIZES) -> list[Figure]:
+    """Measure models of random weights: what they say means nothing, what it costs does."""
+    rounds = 2 if quick else 7
+    return [figure for size in sizes for figure in measure_size(size, rounds)]
+
+
+def measure_size(size: str, rounds: int, max_new_tokens: int = 32) -> list[Figure]:
+    """Ask twice on each of some snapshots.
+
+    :param rounds: snapshots.
+    :param max_new_tokens: tokens of the second answer.
+    """
+    vstream = random_vstream(size, torch.device('cpu'), torch.float32)
+    memory = filled_memory(vstream)
+    answers: list[tuple[Answer, Answer]] = []
+    for _ in range(1 + rounds):  # the first one warms up
+        write_random(vstream, memory, frames=1)
+        snapshot = memory.snapshot()
+        first = vstream.answer(snapshot, QUESTIONS[0], max_new_tokens=1)
+        second = vstream.answer(snapshot, QUESTIONS[1], max_new_tokens=max_new_tokens)
+        answers.append((first, second))
+    firsts, seconds = (
+        np.array([answer.time_to_first_token for answer in column])
+        for column in zip(*answers[1:], strict=True)
+    )
+    parameters = sum(p.numel() for p in vstream.language_model.parameters())
+    label = f'{parameters / 1e6:.3g} M parameters, {answers[0][0].prompt_tokens} tokens of prompt'
+    return [
+        milliseconds(f'{label}: first token of the first question', firsts),
+        milliseconds(f'{label}: first token of the second question', seconds),
+        ratio(f'{label}: first question / second question', firsts, seconds),
+        Figure(f'{label}: decoding', decoding_rate([a for _, a in answers[1:]]), 'tokens/s'),
+    ]
+
+
+def filled_memory(vstream: FlashVStream, frames: int = 60) -> StarMemory:
+    """A memory whose every slot is filled."""
+    memory = vstream.new_memory()
+    write_random(vstream, memory, frames)
+    return memory
+
+
+def write_random(vstream: FlashVStream, memory: StarMemory, frames: int) -> None:
+    """Write random features, a second apart."""
+    side, width = vstream.geometry.feature_side, vstream.geometry.feature_width
+    for _ in range(frames):
+        feature = torch.randn(side, side, width, device=vstream.device)
+        memory.write(feature, memory.newest_stamp_ns + NS_PER_S)
+
+
+def decoding_rate(answers: list[Answer]) -> float:
+    """Median tokens per second behind the first token.
+
+    :param answers: of at least two tokens each.
+    """
+    rates = [
+        (answer.answer_tokens - 1) / (answer.total_time - answer.time_to_first_token)
+        for answer in answers
+        if answer.answer_tokens > 1
+    ]
+    return float(np.median(rates)) if rates else float('nan')
