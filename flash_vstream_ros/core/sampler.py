@@ -23,8 +23,9 @@ class FrameSampler:
     """Takes frames at a rate, by stamp, and tells a faulty stamp from a jump of the clock.
 
     Frames are due on a grid of the first stamp plus multiples of the period, so that the mean rate
-    is the one asked for, whatever the camera's; a frame up to a tenth of a period early counts as
-    due, so that a camera of just this rate loses none to its jitter.
+    is the one asked for, whatever the camera's. The frame nearest to a point of the grid is taken:
+    one that comes less than half the camera's own interval before it. So a camera of just this
+    rate loses none to its jitter.
 
     A stamp that goes back, or more than ``max_gap_s`` ahead, is dropped. If the frames that follow
     agree with it for ``settle_s`` of stamp time and three frames, the clock has jumped: back is a
@@ -35,15 +36,12 @@ class FrameSampler:
     :param settle_s: how long stamps must agree after a jump.
     """
 
-    EARLY_SHARE = 0.1
-
     def __init__(
         self, sample_rate: float = 1.0, max_gap_s: float = 60.0, settle_s: float = 1.0
     ) -> None:
         if not 0.0 <= sample_rate <= 1000.0:
             raise ValueError(f'sample_rate: expected 0 to 1000 Hz, got {sample_rate}')
         self._period_ns = round(NS_PER_S / sample_rate) if sample_rate else 0
-        self._early_ns = round(self._period_ns * self.EARLY_SHARE)
         self._max_gap_ns = round(max_gap_s * NS_PER_S)
         self._settle_ns = round(settle_s * NS_PER_S)
         self.counts: Counter[Decision] = Counter()
@@ -97,12 +95,14 @@ class FrameSampler:
         return Decision.NEW_STREAM
 
     def _in_order(self, stamp_ns: int) -> Decision:
+        interval_ns = 0 if self._newest_ns is None else stamp_ns - self._newest_ns
         self._newest_ns = stamp_ns
         if self._origin_ns is None:
             self._origin_ns = stamp_ns
         if self._period_ns == 0:
             return Decision.TAKE
-        slot = (stamp_ns - self._origin_ns + self._early_ns) // self._period_ns
+        early_ns = min(interval_ns, self._period_ns) // 2
+        slot = (stamp_ns - self._origin_ns + early_ns) // self._period_ns
         if slot < self._next_slot:
             return Decision.NOT_DUE
         self._next_slot = slot + 1

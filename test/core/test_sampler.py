@@ -38,17 +38,17 @@ def test_a_fast_camera_gives_one_frame_for_each_point_of_the_grid(rate, camera_r
     stamps = camera(camera_rate, 120, start_ns)
     frames = taken(FrameSampler(rate), stamps)
     period = S / rate
-    # A frame counts for a point of the grid from a tenth of a period before it.
-    points = int((stamps[-1] - start_ns) / period + 0.1) + 1
+    points = int((stamps[-1] - start_ns + S / camera_rate / 2) / period) + 1
     assert len(frames) == points
     for point, stamp in enumerate(frames):
-        offset = stamp - start_ns - point * period
-        assert -0.1 * period - 1 <= offset <= S / camera_rate
+        due = start_ns + point * period
+        nearest = min(stamps, key=lambda other: abs(other - due))
+        assert abs(stamp - due) <= abs(nearest - due) + 1, 'of all frames the nearest is taken'
 
 
 @pytest.mark.parametrize('rate', [1.0, 5.0, 10.0])
 def test_a_camera_of_the_same_rate_loses_no_frame_to_its_jitter(rate):
-    stamps = camera(rate, 300 / rate, jitter_s=0.09 / rate)
+    stamps = camera(rate, 300 / rate, jitter_s=0.24 / rate)
     assert taken(FrameSampler(rate), stamps) == stamps
 
 
@@ -66,8 +66,8 @@ def test_the_grid_goes_on_behind_a_pause():
     sampler = FrameSampler(1.0)
     stamps = camera(10.0, 5, S) + camera(10.0, 5, S + 20 * S + S // 2)
     frames = taken(sampler, stamps)
-    # Still on whole seconds of the first frame, a tenth early; at once where the point is past.
-    tenths = [0, 9, 19, 29, 39, 49, 205, 209, 219, 229, 239, 249]
+    # Still on whole seconds of the first frame; at once where the point is past.
+    tenths = [0, 10, 20, 30, 40, 205, 220, 230, 240, 250]
     assert frames == [S + tenth * S // 10 for tenth in tenths]
 
 
@@ -113,7 +113,7 @@ def test_a_step_ahead_that_lasts_is_the_same_stream():
     assert set(decisions[:10]) == {Decision.AHEAD}
     assert Decision.NEW_STREAM not in decisions
     assert decisions[10] is Decision.TAKE, 'a second of frames was needed to believe it'
-    assert decisions.count(Decision.TAKE) == 10
+    assert decisions.count(Decision.TAKE) == 9, 'one for each whole second from there on'
 
 
 @pytest.mark.parametrize('rate', [0.0, 1.0])
