@@ -11,7 +11,19 @@ from setuptools import setup
 
 ROOT = Path(__file__).parent
 PACKAGE = ET.parse(ROOT / 'package.xml').getroot()
-REQUIREMENTS = (ROOT / 'requirements' / 'core.txt').read_text().splitlines()
+
+
+def requirements(name: str) -> list[str]:
+    """Read a list of requirements and the lists it refers to.
+
+    :param name: file name below requirements/.
+    :returns: what to install, one requirement each.
+    """
+    lines = (ROOT / 'requirements' / name).read_text().splitlines()
+    referred = [line.removeprefix('-r ') for line in lines if line.startswith('-r ')]
+    own = [line for line in lines if line and not line.startswith(('#', '-r '))]
+    return own + [item for other in referred for item in requirements(other)]
+
 
 setup(
     name=PACKAGE.findtext('name'),
@@ -25,6 +37,6 @@ setup(
         'flash_vstream_ros.nodes',
         'flash_vstream_ros.replay',
     ],
-    install_requires=[line for line in REQUIREMENTS if line and not line.startswith('#')],
+    install_requires=requirements('core.txt'),
     entry_points={'console_scripts': ['flash_vstream = flash_vstream_ros.__main__:main']},
 )

@@ -23,9 +23,11 @@ from launch_ros.substitutions import FindPackageShare
 from flash_vstream_ros.nodes.environment import PACKAGE, camera_environment
 
 OPTIONS = {
-    'topic': 'image topic of the bag; empty: its only one',
-    'questions': 'JSON file of questions with their times; empty: a question about the end',
-    'out': 'JSON lines file for the answers; empty: standard output',
+    'topic': 'image topic of the bag; needed where it has several',
+    'questions': 'JSON file of questions with their times; empty: one at the end',
+    'speed': 'times as fast as recorded; empty: 1',
+    'out': 'JSON lines file for the answers; empty: only printed',
+    'picture': 'PNG file for a picture of the memory; empty: none',
 }
 
 

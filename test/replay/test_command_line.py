@@ -211,8 +211,9 @@ def test_a_process_ends_with_the_status_and_without_traceback(
     failed = run(*VERB, 'replay', str(garbage), *model, *QUESTION, folder=tmp_path)
     assert failed.returncode == 1
     assert failed.stdout == ''
-    (line,) = failed.stderr.splitlines()
-    assert 'garbage.mp4: 0 frames could be read' in line
+    # OpenCV's own libraries may have had their say before.
+    assert 'garbage.mp4: 0 frames could be read' in failed.stderr.splitlines()[-1]
+    assert 'Traceback' not in failed.stderr
 
 
 def test_ask_without_ros_says_what_it_needs(
