@@ -17,6 +17,7 @@ from flash_vstream_ros.nodes.environment import fastdds_profile_path
 IMAGE_TYPES = {'raw': Image, 'compressed': CompressedImage}
 TOPICS = {'raw': 'image', 'compressed': 'image/compressed'}
 CHECK_PERIOD_S = 0.5
+LOSSES = 3  # as many are no fault yet: a camera that starts or ends
 
 
 class Camera:
@@ -35,7 +36,10 @@ class Camera:
         self.received = 0
         self.lost = 0
         self._heard = time.monotonic()
-        self._silence_reported = False
+        self._why = ''  # there is no image, as far as is known; and since when that holds
+        self._why_since = self._heard
+        self._said = ''  # the reason that was said last; nothing while images arrive
+        self._window = (self._heard, 0, 0)  # when it began; received and lost until then
         self._loss_reported = False
         is_reliable = config.image_reliability == 'reliable'
         self._subscribe(
@@ -62,8 +66,8 @@ class Camera:
     def _receive(self, message: Image | CompressedImage) -> None:
         self.received += 1
         self._heard = time.monotonic()
-        if self._silence_reported:
-            self._silence_reported = False
+        if self._said:
+            self._said = ''
             self._node.get_logger().info(f'images arrive on {self.topic}')
         self._on_image(message)
 
@@ -75,17 +79,36 @@ class Camera:
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         if self._config.image_reliability == 'auto' and publishers:
             self._match(publishers)
-        silent_s = time.monotonic() - self._heard
-        if silent_s > self._config.silence_timeout and not self._silence_reported:
-            self._silence_reported = True
-            why = self._why_silent(publishers)
-            self._node.get_logger().error(f'no image for {silent_s:.0f} s: {why}')
-        if self.lost > max(10, self.received) and not self._loss_reported:
+        self._check_silence(publishers)
+        self._check_loss()
+
+    def _check_silence(self, publishers: list[TopicEndpointInfo]) -> None:
+        """Say why there is no image, and again where the reason has become another one."""
+        now = time.monotonic()
+        why = self._why_silent(publishers)
+        if why != self._why:
+            self._why, self._why_since = why, now
+        lasts_s = now - max(self._heard, self._why_since)
+        if lasts_s > self._config.silence_timeout and why != self._said:
+            self._said = why
+            self._node.get_logger().error(f'no image for {now - self._heard:.0f} s: {why}')
+
+    def _check_loss(self) -> None:
+        """Say that most images are lost, once until all arrive again."""
+        now = time.monotonic()
+        began, received, lost = self._window
+        if now - began < self._config.silence_timeout:
+            return
+        self._window = (now, self.received, self.lost)
+        received, lost = self.received - received, self.lost - lost
+        if lost > max(LOSSES, received) and not self._loss_reported:
             self._loss_reported = True
             self._node.get_logger().error(
-                f'most images are lost on their way: {self.lost} of {self.lost + self.received} '
-                f'on {self.topic}. {_how_to_keep_images()}'
+                f'most images are lost on their way: {lost} of {lost + received} on {self.topic} '
+                f'in {now - began:.0f} s; {_how_to_keep_images()}'
             )
+        elif received and not lost:
+            self._loss_reported = False
 
     def _match(self, publishers: list[TopicEndpointInfo]) -> None:
         """Ask for reliable images where all publishers offer them: fewer are lost."""
@@ -116,19 +139,22 @@ class Camera:
                 f'{self.topic} carries {types}, expected {type_name}; choose the topic or the '
                 f'parameter image_transport ({self._config.image_transport}) to match'
             )
-        names = ', '.join(sorted({f'/{p.node_name}'.replace('//', '/') for p in publishers}))
+        nodes = {f'{p.node_namespace.rstrip("/")}/{p.node_name}' for p in publishers}
+        names = ', '.join(sorted(nodes))
         best_effort = any(
             p.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for p in publishers
         )
-        if self._reliability == ReliabilityPolicy.RELIABLE and best_effort:
+        if self._reliability == ReliabilityPolicy.BEST_EFFORT:
+            return (
+                f'{names} offers {self.topic}, but no image arrives. If the camera is running: '
+                f'{_how_to_keep_images()}'
+            )
+        if best_effort:
             return (
                 f'{names} offers {self.topic} as best effort, but image_reliability asks for '
                 f'reliable; set image_reliability to auto'
             )
-        return (
-            f'{names} offers {self.topic}, but no image arrives ({self.lost} known to be lost). '
-            f'If the camera is running: {_how_to_keep_images()}'
-        )
+        return f'{names} offers {self.topic}, but sends nothing; is the camera running?'
 
 
 def _how_to_keep_images() -> str:

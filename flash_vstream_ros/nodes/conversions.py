@@ -25,7 +25,7 @@ _STAMP_ARRAYS = (
     'retrieved_stamps',
     'spatial_stamps',
 )
-_FINISHED = {'deadline': AnswerMessage.TIMEOUT, 'cancelled': AnswerMessage.CANCELLED}
+FINISHED = {'deadline': AnswerMessage.TIMEOUT, 'cancelled': AnswerMessage.CANCELLED}
 
 
 def time_to_ns(stamp: Time) -> int:
@@ -105,14 +105,16 @@ def _stamps(times: list[Time]) -> np.ndarray:
     return np.array([time_to_ns(time) for time in times], dtype=np.int64)
 
 
-def answer_to_message(answer: Answer, snapshot: MemorySnapshot) -> AnswerMessage:
-    """Answer of the model -> message; what came before the model's work is added by the node.
+def ros_text(text: str) -> str:
+    """Text as a message can carry it: U+FFFD for the character 0, at which it would be cut off."""
+    return text.replace('\0', '\ufffd')
 
-    :param snapshot: what the answer was computed from.
-    """
-    message = AnswerMessage(
-        status=_FINISHED.get(answer.finish_reason, AnswerMessage.OK),
-        text=answer.text,
+
+def answer_to_message(answer: Answer) -> AnswerMessage:
+    """Answer of the model -> message; what it was computed from and waited for is the node's."""
+    return AnswerMessage(
+        status=FINISHED.get(answer.finish_reason, AnswerMessage.OK),
+        text=ros_text(answer.text),
         choice_probabilities=answer.choice_probabilities,
         mean_log_probability=answer.mean_log_probability,
         finish_reason=answer.finish_reason,
@@ -121,8 +123,6 @@ def answer_to_message(answer: Answer, snapshot: MemorySnapshot) -> AnswerMessage
         prompt_tokens=answer.prompt_tokens,
         answer_tokens=answer.answer_tokens,
     )
-    describe_snapshot(message, snapshot)
-    return message
 
 
 def describe_snapshot(message: AnswerMessage, snapshot: MemorySnapshot) -> None:

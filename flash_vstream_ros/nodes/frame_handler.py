@@ -12,7 +12,6 @@ from concurrent.futures import Future as Job
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
@@ -29,13 +28,13 @@ from flash_vstream_ros.nodes.image_conversions import (
 )
 from flash_vstream_ros.nodes.parameters import declare_config
 from flash_vstream_ros.nodes.qos import LATCHED
-from flash_vstream_ros.nodes.running import Worker, run_node
+from flash_vstream_ros.nodes.running import Worker, WorkingNode, run_node
 
 logger = logging.getLogger(__name__)
 _TO_RGB = {Image: image_to_rgb, CompressedImage: compressed_to_rgb}
 
 
-class FrameHandler(Node):
+class FrameHandler(WorkingNode):
     """Samples a camera by its stamps, writes the frames to STAR memory, publishes the memory.
 
     The newest frame wins: one that waits for the encoder is replaced by the next, and counted.
@@ -69,7 +68,7 @@ class FrameHandler(Node):
             f'{self._camera.topic} at {config.sample_rate:g} Hz, images through {converter_name()}'
         )
 
-    def destroy_node(self) -> None:
+    def close(self) -> None:
         """Stop the worker before what it publishes with goes away."""
         self._worker.stop()
         stamps = {decision.name.lower(): n for decision, n in self._sampler.counts.items()}
@@ -78,19 +77,18 @@ class FrameHandler(Node):
             f'images received: {self._camera.received}, lost: {self._camera.lost}; '
             f'stamps: {stamps}; frames: {dict(self.counts)}'
         )
-        super().destroy_node()
 
     def _on_image(self, message: Image | CompressedImage) -> None:
-        with self._lock:
+        with self._lock:  # deciding as well: a reset in between would leave an old frame waiting
             decision = self._sampler.decide(time_to_ns(message.header.stamp))
-        if decision not in (Decision.TAKE, Decision.NEW_STREAM):
+            is_taken = decision in (Decision.TAKE, Decision.NEW_STREAM)
+            replaces = is_taken and self._waiting is not None
+            if is_taken:
+                self._waiting = message
+                self._waiting_begins_stream |= decision is Decision.NEW_STREAM
+        if not is_taken:
             self._warn_of_stamp(decision, message)
-            return
-        with self._lock:
-            replaces = self._waiting is not None
-            self._waiting = message
-            self._waiting_begins_stream |= decision is Decision.NEW_STREAM
-        if replaces:  # the job of the frame replaced will find this one
+        elif replaces:  # the job of the frame replaced will find this one
             self.counts['replaced'] += 1
         else:
             self._worker.submit(self._work).add_done_callback(self._report)
@@ -115,6 +113,7 @@ class FrameHandler(Node):
         stamp_ns = time_to_ns(message.header.stamp)
         if begins_stream:
             self._memory.reset()
+            self._is_unpublished = True
             self.get_logger().warning(
                 f'stamps jumped back to {stamp_ns} ns and stayed there: a new stream begins, the '
                 f'memory of the one before is dropped'
@@ -169,7 +168,7 @@ class FrameHandler(Node):
 
     def _reset(self) -> None:
         with self._lock:
-            self._waiting = None
+            self._waiting, self._waiting_begins_stream = None, False
             self._sampler = FrameSampler(self._config.sample_rate)
         self._memory.reset()
         self._publish()

@@ -39,9 +39,10 @@ class MemoryInbox:
         self.fault = ''  # why the newest memory cannot be used; empty where it can
         node.create_subscription(MemorySnapshotMessage, 'memory', self._receive, LATCHED)
 
-    def has_seen(self, stamp_ns: int) -> bool:
-        """Whether the newest memory holds a frame of this stamp or later."""
-        return self.newest is not None and self.newest.snapshot.newest_stamp_ns >= stamp_ns
+    def is_ready_for(self, stamp_ns: int) -> bool:
+        """Whether the newest memory holds a frame of this stamp or later, or cannot be used."""
+        has_seen = self.newest is not None and self.newest.snapshot.newest_stamp_ns >= stamp_ns
+        return has_seen or bool(self.fault)
 
     def _receive(self, message: MemorySnapshotMessage) -> None:
         try:

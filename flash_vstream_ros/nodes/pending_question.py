@@ -11,8 +11,17 @@ from rclpy.task import Future
 from flash_vstream_ros.action import Ask as AskAction
 from flash_vstream_ros.core.config import QuestionHandlerConfig
 from flash_vstream_ros.msg import Answer
-from flash_vstream_ros.nodes.conversions import NS_PER_S, time_to_ns
+from flash_vstream_ros.nodes.conversions import (
+    FINISHED,
+    NS_PER_S,
+    describe_snapshot,
+    ros_text,
+    time_to_ns,
+)
+from flash_vstream_ros.nodes.memory_inbox import ReceivedMemory
 from flash_vstream_ros.srv import Ask as AskService
+
+_FINISH_REASONS = {status: reason for reason, status in FINISHED.items()}
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,8 @@ class PendingQuestion:
         self.deadline = self.asked + question.timeout_s
         self.work_began: float | None = None
         self.text = ''
+        self._memory: ReceivedMemory | None = None
+        self._is_stale = False
         self._on_piece = on_piece
         self._lock = threading.Lock()
         self._is_finished = False
@@ -86,8 +97,17 @@ class PendingQuestion:
         self.work_began = time.monotonic()
         return not self._is_finished
 
+    def read(self, memory: ReceivedMemory, stale_after: float) -> None:
+        """Note which memory it is answered from.
+
+        :param stale_after: seconds without a new memory until this moment that make it stale.
+        """
+        self._is_stale = time.monotonic() - memory.arrived > stale_after
+        self._memory = memory
+
     def say(self, piece: str) -> None:
         """Add a piece of the answer."""
+        piece = ros_text(piece)
         self.text += piece
         if self._on_piece is not None and not self._is_finished:
             self._on_piece(self.text, piece)
@@ -95,7 +115,8 @@ class PendingQuestion:
     def finish(self, answer: Answer) -> bool:
         """Give the answer, unless there is one already.
 
-        Times of the model are put behind the time spent waiting for it.
+        Which memory it speaks of is filled in, and the times of the model are put behind the time
+        spent waiting for it.
 
         :returns: whether this answer was the first.
         """
@@ -107,6 +128,10 @@ class PendingQuestion:
         answer.queue_time = (self.work_began or now) - self.asked
         answer.time_to_first_token += answer.queue_time if answer.answer_tokens else 0.0
         answer.total_time = now - self.asked
+        if self._memory is not None:
+            describe_snapshot(answer, self._memory.snapshot)
+            answer.memory_age = now - self._memory.arrived
+            answer.stale = self._is_stale
         self.answered.set_result(answer)
         return True
 
@@ -116,7 +141,10 @@ class PendingQuestion:
         :param status: of ``Answer``.
         :param message: what went wrong and what to do.
         """
-        return self.finish(Answer(status=status, message=message, text=self.text))
+        reason = _FINISH_REASONS.get(status, '')
+        return self.finish(
+            Answer(status=status, message=message, text=self.text, finish_reason=reason)
+        )
 
     def why_late(self) -> str:
         """Say what its time was spent on."""

@@ -101,4 +101,6 @@ def _yaml(value: object) -> str:
     """A parameter's value as YAML, which a command line is read as: text stays text."""
     if isinstance(value, bool):
         return str(value).lower()
-    return f"'{value}'" if isinstance(value, str | Path) else str(value)
+    if isinstance(value, str | Path):
+        return "'" + str(value).replace("'", "''") + "'"
+    return str(value)

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The question handler: answers service and action calls out of the newest memory."""
 
+import contextlib
 import sys
-import time
 from collections.abc import Callable, Generator
 
 import torch
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile
 
 from flash_vstream_ros.action import Ask as AskAction
@@ -24,14 +24,14 @@ from flash_vstream_ros.nodes.memory_inbox import MemoryInbox, ReceivedMemory
 from flash_vstream_ros.nodes.parameters import declare_config
 from flash_vstream_ros.nodes.pending_question import PendingQuestion, Question
 from flash_vstream_ros.nodes.question_queue import QuestionQueue
-from flash_vstream_ros.nodes.running import run_node
+from flash_vstream_ros.nodes.running import WorkingNode, run_node
 from flash_vstream_ros.srv import Ask as AskService
 
 # Services keep 10 requests by default; one more would vanish before anyone could answer BUSY.
 REQUESTS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1000)
 
 
-class QuestionHandler(Node):
+class QuestionHandler(WorkingNode):
     """Answers one question after the other, each from one snapshot: the newest when work begins.
 
     Callbacks only take questions and await answers; the queue's worker computes.
@@ -69,11 +69,10 @@ class QuestionHandler(Node):
             f'{self.resolve_service_name("ask")}'
         )
 
-    def destroy_node(self) -> None:
+    def close(self) -> None:
         """End the running answer before the node it answers through goes away."""
         self._queue.close()
         self._action_server.destroy()
-        super().destroy_node()
 
     async def _on_service(
         self, request: AskService.Request, response: AskService.Response
@@ -84,7 +83,9 @@ class QuestionHandler(Node):
 
     async def _on_goal(self, goal: ServerGoalHandle) -> AskAction.Result:
         def publish(text: str, piece: str) -> None:
-            goal.publish_feedback(AskAction.Feedback(text=text, piece=piece))
+            # Whoever reads too slowly, and a node that is ending, must not spoil the answer.
+            with contextlib.suppress(RCLError):
+                goal.publish_feedback(AskAction.Feedback(text=text, piece=piece))
 
         pending = self._queue.ask(Question.from_request(goal.request, self._config), publish)
         if goal.is_cancel_requested:  # before this callback ran
@@ -119,6 +120,7 @@ class QuestionHandler(Node):
             self._answer(pending, memory)
 
     def _answer(self, pending: PendingQuestion, memory: ReceivedMemory) -> None:
+        pending.read(memory, self._config.stale_after)
         question = pending.question
         try:
             pieces = self._vstream.stream_answer(
@@ -134,11 +136,9 @@ class QuestionHandler(Node):
         except RequestError as error:
             pending.fail(Answer.BAD_REQUEST, str(error))
             return
-        message = answer_to_message(answer, memory.snapshot)
+        message = answer_to_message(answer)
         if message.status == Answer.TIMEOUT:
             message.message = pending.why_late()
-        message.memory_age = time.monotonic() - memory.arrived
-        message.stale = message.memory_age > self._config.stale_after
         pending.finish(message)
 
 

@@ -68,15 +68,15 @@ class QuestionQueue:
         self._pending.append(pending)
         self._timer.reset()
         stamp_ns = pending.question.min_stamp_ns
-        if stamp_ns and not self._inbox.has_seen(stamp_ns):
+        if stamp_ns and not self._inbox.is_ready_for(stamp_ns):
             self._awaiting_stamp.append(pending)
         else:
             self._start(pending)
 
     def start_ready(self) -> None:
-        """Start the questions whose stamp the memory has seen by now."""
+        """Start the questions that the newest memory is ready for."""
         for pending in self._awaiting_stamp.copy():
-            if self._inbox.has_seen(pending.question.min_stamp_ns):
+            if self._inbox.is_ready_for(pending.question.min_stamp_ns):
                 self._awaiting_stamp.remove(pending)
                 self._start(pending)
 

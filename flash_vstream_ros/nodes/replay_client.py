@@ -15,7 +15,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter_client import AsyncParameterClient
@@ -32,6 +31,7 @@ from flash_vstream_ros.nodes.conversions import message_to_snapshot, ns_to_time
 from flash_vstream_ros.nodes.image_conversions import rgb_to_compressed, rgb_to_image
 from flash_vstream_ros.nodes.qos import LATCHED
 from flash_vstream_ros.nodes.replay_results import result_of, table
+from flash_vstream_ros.nodes.running import initialised
 from flash_vstream_ros.replay.picture import draw_memory, save_picture
 from flash_vstream_ros.replay.questions import Question, pair_questions, read_questions
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S, Recording
@@ -145,17 +145,21 @@ class ReplayClient(Node):
 
 
 def play(
-    client: ReplayClient, recording: Recording, questions: Sequence[Question], speed: float
+    client: ReplayClient,
+    facts: FrameHandlerFacts,
+    recording: Recording,
+    questions: Sequence[Question],
+    speed: float,
 ) -> Iterator[dict[str, Any]]:
     """Publish the recording in its own time and ask each question at its moment.
 
     Frames keep coming while a question is answered. Each answer has seen the stream to within two
     sampling periods of its moment.
 
+    :param facts: what :meth:`ReplayClient.wait_for_nodes` returned.
     :param speed: 2.0 plays twice as fast as it was recorded.
     :returns: one result for each question, as ``replay`` gives them.
     """
-    facts = client.wait_for_nodes()
     behind_ns = round(2e9 / facts.sample_rate) if facts.sample_rate else NS_PER_S
     waiting = sorted(questions, key=lambda question: question.at)
     asked: list[tuple[Question, Callable[[], Answer]]] = []
@@ -203,7 +207,8 @@ def run(client: ReplayClient, arguments: argparse.Namespace) -> int:
     questions = arguments.all_questions
     if not questions and recording.duration_ns:
         questions = [Question(recording.duration_ns / NS_PER_S, 'What have you seen?')]
-    results = list(play(client, recording, questions, arguments.speed))
+    facts = client.wait_for_nodes()
+    results = list(play(client, facts, recording, questions, arguments.speed))
     if arguments.out:
         lines = [json.dumps(result, ensure_ascii=False) for result in results]
         arguments.out.write_text(''.join(f'{line}\n' for line in lines))
@@ -212,7 +217,7 @@ def run(client: ReplayClient, arguments: argparse.Namespace) -> int:
         print(f'the recording ended early: {recording.ended_early}', file=sys.stderr)
     snapshot = client.snapshot
     if arguments.picture and snapshot is not None:
-        geometry = load_geometry(client.wait_for_nodes().model)
+        geometry = load_geometry(facts.model)
         save_picture(draw_memory(snapshot, client.thumbnails, geometry), arguments.picture)
         print(f'picture of the memory: {arguments.picture}')
     return int(any(result['status'] != 'OK' for result in results))
@@ -221,7 +226,7 @@ def run(client: ReplayClient, arguments: argparse.Namespace) -> int:
 def main() -> int:
     """Run the client; the exit status is for the shell."""
     arguments = parse_arguments(remove_ros_args(sys.argv)[1:])
-    with rclpy.init():
+    with initialised():
         client = ReplayClient()
         executor = SingleThreadedExecutor()
         executor.add_node(client)
@@ -231,6 +236,8 @@ def main() -> int:
             return run(client, arguments)
         except (ValueError, OSError) as error:  # TimeoutError is an OSError
             print(f'replay failed: {error}', file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
             return 1
         finally:
             executor.shutdown()

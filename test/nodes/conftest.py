@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures for the tests of the nodes: checkpoints, a node of the test's own, whole robots.
+
+Starting a node takes seconds, most of them for its imports, so that two robots serve all tests;
+each test gets them with an empty memory.
+"""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from flash_vstream_ros.core.pipeline import FlashVStream
+from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
+
+if TYPE_CHECKING:
+    from robots import Robot, SpunNode
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A ROS namespace of the test's own, so that no test hears another."""
+    return f'/test_{next(_numbers)}'
+
+
+@pytest.fixture(scope='session')
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint that both robots run."""
+    return make_random_checkpoint(tmp_path_factory.mktemp('checkpoint') / 'robot')
+
+
+@pytest.fixture(scope='session')
+def other_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of the same form with other weights."""
+    return make_random_checkpoint(tmp_path_factory.mktemp('checkpoint') / 'other', seed=1)
+
+
+@pytest.fixture(scope='session')
+def vstream(checkpoint: Path) -> Iterator[FlashVStream]:
+    """The core, to compare with; on one thread as the robots' processes, for bits are compared."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield FlashVStream.from_pretrained(checkpoint)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def spun(namespace: str) -> Iterator['SpunNode']:
+    """A node in this process, spun by a thread."""
+    from robots import SpunNode  # needs ROS, as some files of this folder do not
+
+    spun = SpunNode(namespace)
+    yield spun
+    spun.close()
+
+
+def _run(tmp_path_factory: pytest.TempPathFactory, name: str, parameters: dict) -> Iterator:
+    from robots import PROGRAMS, Robot
+
+    robot = Robot(tmp_path_factory.mktemp(name), f'/{name}', parameters)
+    try:
+        robot.start(*PROGRAMS)
+        yield robot
+    finally:
+        robot.close()
+
+
+@pytest.fixture(scope='session')
+def _robot(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator['Robot']:
+    parameters = {
+        # A whole number, as people write it
+        'frame_handler': {
+            'model': checkpoint,
+            'sample_rate': 5,
+            'publish_rate': 1000.0,
+            'silence_timeout': 1.5,
+        },
+        'question_handler': {'model': checkpoint, 'queue_size': 1, 'stale_after': 1.0},
+    }
+    yield from _run(tmp_path_factory, 'robot', parameters)
+
+
+@pytest.fixture(scope='session')
+def _simulated_robot(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+    parameters = {
+        'frame_handler': {
+            'model': checkpoint,
+            'sample_rate': 0.0,
+            'publish_rate': 5.0,
+            'image_transport': 'compressed',
+            'use_sim_time': True,
+        },
+        'question_handler': {'model': checkpoint, 'use_sim_time': True},
+    }
+    yield from _run(tmp_path_factory, 'simulated_robot', parameters)
+
+
+@pytest.fixture
+def robot(_robot: 'Robot') -> 'Robot':
+    """Raw images, 5 of them a second; one question may wait; memory empty."""
+    _robot.refresh()
+    return _robot
+
+
+@pytest.fixture
+def simulated_robot(_simulated_robot: 'Robot') -> 'Robot':
+    """Compressed images, all of them; simulated time, and nobody publishes a clock."""
+    _simulated_robot.refresh()
+    return _simulated_robot

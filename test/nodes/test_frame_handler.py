@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The frame handler as a process: which frames it memorises, what it says of those it does not."""
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from array import array
+from pathlib import Path
+
+import cv2
+import pytest
+from robots import S, image_message, picture, wait_until
+from sensor_msgs.msg import CompressedImage
+
+from flash_vstream_ros.core.sampler import Decision, FrameSampler
+from flash_vstream_ros.nodes import frame_handler
+from flash_vstream_ros.nodes.conversions import ns_to_time, time_to_ns
+from flash_vstream_ros.nodes.environment import (
+    PROFILE_VARIABLES,
+    camera_environment,
+    fastdds_profile_path,
+)
+
+DRIVER = Path(__file__).with_name('camera_program.py')
+HOUR = 3600
+
+
+def image(stamp_s: float, **fields):
+    """A good image, unless fields of it are changed."""
+    message = image_message(picture(round(stamp_s * 10)), round(stamp_s * S))
+    for name, value in fields.items():
+        setattr(message, name, value)
+    return message
+
+
+def jpeg(stamp_s: int) -> CompressedImage:
+    _, data = cv2.imencode('.jpg', picture(stamp_s))
+    message = CompressedImage(format='rgb8; jpeg compressed bgr8', data=array('B', data.tobytes()))
+    message.header.stamp = ns_to_time(stamp_s * S)
+    return message
+
+
+def stamps(messages) -> list[int]:
+    return [time_to_ns(message) for message in messages]
+
+
+def test_it_says_what_it_does(robot):
+    log = robot.log('frame_handler')
+    assert f'encoder {robot.memory.encoder_id} on cpu memorises /robot/image at 5 Hz' in log
+
+
+def test_each_frame_that_is_due_is_published_with_the_memory(robot):
+    for number in range(1, 6):
+        memory = robot.show(image(number))
+        assert memory.frames_written == number
+        assert memory.header.frame_id == 'camera'
+        assert time_to_ns(memory.oldest_stamp) == S
+    assert len({message.memory_id for message in robot.memories[-5:]}) == 1
+
+
+def test_a_frame_between_two_that_are_due_is_left_out(robot):
+    """A frame a fifth of a second: a rate given as a whole number is one."""
+    robot.show(image(1.0))
+    robot.camera.publish(image(1.1))
+    memory = robot.show(image(1.2))
+    assert stamps(memory.temporal_first_stamps) == [S, 1_200_000_000]
+
+
+def test_reset_empties_the_memory_and_takes_older_stamps(robot):
+    robot.see(3, start_s=100)
+    former = robot.memory.memory_id
+    memory_id = robot.reset()
+    assert memory_id != former
+    assert (robot.memory.memory_id, robot.memory.frames_written) == (memory_id, 0)
+    assert len(robot.memory.features) == 0
+    memory = robot.show(image(5))
+    assert (memory.memory_id, memory.frames_written) == (memory_id, 1)
+
+
+@pytest.mark.parametrize(
+    ('name', 'stamp_s'),
+    [('late', 2.0), ('repeated', 3.0), ('zero', 0.0), ('an hour ahead', 3.0 + HOUR)],
+)
+def test_a_single_faulty_stamp_is_dropped_and_the_memory_goes_on(robot, name, stamp_s):
+    robot.see(3)
+    memory_id = robot.memory.memory_id
+    robot.camera.publish(image(stamp_s))
+    memory = robot.show(image(4))
+    assert memory.memory_id == memory_id
+    assert stamps(memory.temporal_first_stamps) == [S, 2 * S, 3 * S, 4 * S]
+
+
+def test_a_faulty_stamp_is_reported_with_its_value(robot):
+    log = robot.follow('frame_handler')
+    robot.see(3)
+    # At most one line in ten seconds, and the tests before may have had theirs.
+    faulty = image(0.5)
+    wait_until(lambda: robot.camera.publish(faulty) or 'image dropped' in log(), 'a warning')
+    assert 'image dropped: stamp before the newest (500000000 ns)' in log()
+    assert robot.memory.frames_written == 3
+
+
+def test_a_stream_that_begins_again_begins_a_new_memory(robot):
+    """A bag played in a loop: the stamps jump back and stay there."""
+    log = robot.follow('frame_handler')
+    robot.see(3, start_s=100_000)
+    former = robot.memory.memory_id
+    stamps_s = iter(range(1, 100_000))
+    wait_until(
+        lambda: robot.camera.publish(image(next(stamps_s))) or robot.memory.memory_id != former,
+        'a new memory',
+    )
+    memory = robot.show(image(next(stamps_s)))
+    assert memory.memory_id != former
+    assert memory.frames_written < 100
+    assert max(stamps(memory.temporal_last_stamps)) < 100_000 * S
+    assert 'stamps jumped back' in log()
+    assert 'a new stream begins' in log()
+
+
+@pytest.mark.parametrize(
+    ('fields', 'words'),
+    [
+        ({'encoding': 'tri-colour'}, ['tri-colour', 'rgb8']),
+        ({'data': array('B', bytes(100))}, ['100', '9216']),
+    ],
+)
+def test_a_bad_image_is_refused_with_its_reason_and_the_next_good_one_taken(robot, fields, words):
+    log = robot.follow('frame_handler')
+    robot.show(image(1))
+    stamps_s = itertools.count(2)
+    # At most one line in ten seconds: bad images come until one is said.
+    wait_until(
+        lambda: robot.camera.publish(image(next(stamps_s), **fields)) or 'image refused' in log(),
+        'the image is refused',
+    )
+    memory = robot.show(image(next(stamps_s)))
+    assert memory.frames_written == 2
+    line = next(line for line in log().split('\n') if 'image refused' in line)
+    for word in words:
+        assert word in line
+    assert 'Traceback' not in log()
+
+
+def test_a_corrupt_jpeg_is_refused_and_the_next_good_one_taken(simulated_robot):
+    robot = simulated_robot
+    log = robot.follow('frame_handler')
+    robot.show(jpeg(1))
+    bad = jpeg(2)
+    bad.data = bad.data[:40]
+    robot.camera.publish(bad)
+    wait_until(lambda: 'image refused' in log(), 'the image is refused')
+    assert robot.show(jpeg(3)).frames_written == 2
+
+
+def test_memories_are_published_no_faster_than_asked_and_the_last_one_always(simulated_robot):
+    """5 a second at most, and frames come faster: those between are published together."""
+    robot = simulated_robot
+    before = len(robot.memories)
+    for number in range(1, 21):
+        robot.camera.publish(jpeg(number))
+        time.sleep(0.01)  # or most would be replaced before they are encoded
+    wait_until(lambda: robot.has_seen(20 * S), 'the last frame')
+    assert len(robot.memories) - before < robot.memory.frames_written
+
+
+def test_a_refused_frame_leaves_its_turn_to_the_next(robot):
+    robot.show(image(1.0))
+    robot.camera.publish(image(1.2, encoding='tri-colour'))
+    # Not due, were the frame before it not refused; the handler may not have found out yet.
+    late = iter(range(1_210_000_000, 1_380_000_000, 1_000_000))
+    wait_until(
+        lambda: robot.camera.publish(image(next(late) / S)) or robot.memory.frames_written == 2,
+        'a frame in its place',
+    )
+    assert time_to_ns(robot.memory.header.stamp) < 1_400_000_000
+
+
+def drive(robot, environment: dict[str, str], *arguments: str) -> list[int]:
+    """Run a best-effort camera driver beside the robot's own camera; returns its stamps."""
+    bare = {k: v for k, v in os.environ.items() if k not in PROFILE_VARIABLES}
+    done = subprocess.run(
+        [sys.executable, DRIVER, robot.camera.topic_name, *arguments],
+        env=bare | environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=90,
+    )
+    return [int(line) for line in done.stdout.split()]
+
+
+def test_every_frame_that_is_due_of_a_best_effort_camera_is_memorised(robot):
+    """1280x720 at 30 Hz between processes, with the profile: none of them is lost."""
+    sent = drive(robot, camera_environment(), '--seconds', '4.5')
+    assert len(sent) == 135
+    sampler = FrameSampler(5.0)
+    due = [stamp for stamp in sent if sampler.decide(stamp) is Decision.TAKE]
+    # So few that each has a cluster of its own, which keeps its stamp
+    assert 15 < len(due) <= 25
+    wait_until(lambda: robot.has_seen(due[-1]), 'the last frame')
+    assert robot.memory.frames_written == len(due)
+    assert stamps(robot.memory.temporal_first_stamps) == due
+
+
+def test_a_camera_without_the_profile_is_told_how_to_start(robot):
+    log = robot.follow('frame_handler')
+    sent = drive(robot, dict.fromkeys(PROFILE_VARIABLES, ''), '--seconds', '4')
+    assert robot.memory.frames_written < 10, 'the images are lost, or this test shows nothing'
+    lines = [line for line in log().split('\n') if 'PROFILES_FILE' in line]
+    assert lines, f'of {len(sent)} images most were lost, and nothing is said'
+    assert f'FASTDDS_DEFAULT_PROFILES_FILE={fastdds_profile_path()}' in lines[0]
+    assert any('/driver' in line for line in lines) or 'most images are lost' in lines[0]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['model:='], ['RCL', 'model']),
+        (["model:=''"], ['model', 'folder', 'hub id', 'none']),
+        (['model:=/nowhere/at/all'], ['/nowhere/at/all', 'no such folder']),
+        (['sample_rate:=-1.0'], ['sample_rate', '-1.0', '1000']),
+        (['sample_rate:=2000'], ['sample_rate', '2000', '1000']),
+        (['sample_rate:=fast'], ['sample_rate', "'fast'", 'float']),
+        (['image_transport:=theora'], ['image_transport', "'theora'", 'compressed']),
+        (['device:=cuda:99', 'model:=MODEL'], ['device', 'cuda:99']),
+        (['device:=toaster', 'model:=MODEL'], ['device', 'toaster']),
+    ],
+)
+def test_what_makes_a_start_impossible_is_named(checkpoint, monkeypatch, caplog, arguments, words):
+    given = [argument.replace('MODEL', str(checkpoint)) for argument in arguments]
+    assert start(monkeypatch, given) == 1
+    assert len(caplog.records) == 1
+    for word in words[1:] if words[0] == 'RCL' else words:
+        assert word in caplog.text
+
+
+def start(monkeypatch, parameters: list[str]) -> int:
+    """Start in this process, as the program would."""
+    words = [word for parameter in parameters for word in ('-p', parameter)]
+    monkeypatch.setattr(sys, 'argv', ['frame_handler', '--ros-args', *words])
+    monkeypatch.setattr('signal.signal', lambda *_: None)  # they stay pytest's
+    return frame_handler.main()
+
+
+def test_a_checkpoint_that_is_cut_off_is_named(checkpoint, tmp_path, monkeypatch, caplog):
+    for file in checkpoint.rglob('*'):
+        if file.is_file():
+            copy = tmp_path / file.relative_to(checkpoint)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes())
+    weights = next(tmp_path.glob('*.safetensors'))
+    weights.write_bytes(weights.read_bytes()[:10_000])
+    assert start(monkeypatch, [f"model:='{tmp_path}'"]) == 1
+    assert weights.name in caplog.text
+    assert 'cut off' in caplog.text

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The replay client: a recording in the camera's place, questions on the way, results."""
+
+import json
+import sys
+
+import cv2
+import pytest
+from robots import picture
+
+from flash_vstream_ros.nodes import replay_client
+from flash_vstream_ros.nodes.processes import NodeProcess
+from flash_vstream_ros.replay.questions import Question
+
+RATE, FRAMES = 10, 30
+
+
+@pytest.fixture(scope='module')
+def recording(tmp_path_factory):
+    """Three seconds of video."""
+    path = tmp_path_factory.mktemp('recording') / 'clip.mp4'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), RATE, (64, 48))
+    for number in range(FRAMES):
+        writer.write(picture(number))
+    writer.release()
+    return path
+
+
+def play(robot, log, *arguments: object) -> tuple[int, str]:
+    """Run the client in the robot's namespace; returns its exit status and output."""
+    words = [str(argument) for argument in arguments]
+    with NodeProcess('replay_client', arguments=words, namespace='/robot', log=log) as process:
+        status = process.process.wait(120.0)
+    return status, process.output()
+
+
+def test_a_recording_is_played_and_every_question_answered(robot, recording, tmp_path):
+    questions = tmp_path / 'questions.json'
+    choice = {'at': 2.0, 'question': 'Open?', 'choices': ['yes', 'no']}
+    questions.write_text(json.dumps([choice]))
+    out, image = tmp_path / 'answers.jsonl', tmp_path / 'memory.png'
+    arguments = ['--question', 'Where is the cup?', '--at', 1.0, '--questions', questions]
+    arguments += ['--out', out, '--picture', image, '--speed', 2]
+    status, output = play(robot, tmp_path / 'log', recording, *arguments)
+    assert status == 0, output
+
+    first, second = (json.loads(line) for line in out.read_text().splitlines())
+    assert (first['question'], second['question']) == ('Where is the cup?', 'Open?')
+    assert second['answer'] in ('yes', 'no')
+    assert sum(second['choice_probabilities']) == pytest.approx(1.0, abs=1e-6)
+    # The robot takes 5 frames a second; each answer has seen its moment, to two of them.
+    for result in (first, second):
+        assert result['status'] == 'OK'
+        assert result['at'] - 0.4 - 0.1 <= result['newest_at'] <= FRAMES / RATE
+        assert result['frames_seen'] >= 5 * (result['at'] - 0.5)
+    assert first['frames_seen'] < second['frames_seen']
+    assert robot.memory.header.frame_id == 'camera'
+
+    for text in (
+        'playing video',
+        'Where is the cup?',
+        'Open?',
+        'first token',
+        f'picture of the memory: {image}',
+    ):
+        assert text in output
+    assert cv2.imread(str(image)) is not None
+
+
+def test_a_question_without_an_answer_fails_the_job(robot, recording, tmp_path):
+    question = ['--question', 'Where? ' * 5000, '--at', 0.5, '--speed', 10]
+    status, output = play(robot, tmp_path / 'log', recording, *question)
+    assert status == 1
+    assert 'BAD_REQUEST' in output
+    assert 'Traceback' not in output
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        ([], ['recording']),
+        (['clip.mp4', '--speed', '0'], ['--speed', '0']),
+        (['clip.mp4', '--question', 'Where?'], ['--at', '1 x --question']),
+        (['clip.mp4', '--question', ' ', '--at', '1'], ['question']),
+        (['clip.mp4', '--at', 'soon', '--question', 'Where?'], ['--at', 'soon']),
+        (['clip.mp4', '--questions', 'missing.json'], ['missing.json']),
+    ],
+)
+def test_wrong_use_ends_with_status_2_and_the_reason(capsys, arguments, words):
+    with pytest.raises(SystemExit) as ending:
+        replay_client.parse_arguments(arguments)
+    assert ending.value.code == 2
+    error = capsys.readouterr().err
+    for word in words:
+        assert word in error
+
+
+def test_questions_of_the_command_line_and_the_file_are_asked(tmp_path):
+    file = tmp_path / 'questions.json'
+    file.write_text(json.dumps([{'at': 2, 'question': 'Open?'}]))
+    parsed = replay_client.parse_arguments(
+        ['clip.mp4', '--question', 'Where?', '--at', '1.5', '--questions', str(file)]
+    )
+    assert parsed.all_questions == [Question(1.5, 'Where?'), Question(2, 'Open?')]
+
+
+def test_a_recording_that_is_not_there_fails_the_job(monkeypatch, capsys, tmp_path):
+    missing = str(tmp_path / 'missing.mp4')
+    monkeypatch.setattr(sys, 'argv', ['replay_client', missing])
+    assert replay_client.main() == 1
+    assert missing in capsys.readouterr().err
+
+
+def test_nodes_that_are_not_there_are_named(monkeypatch, capsys, recording, namespace):
+    monkeypatch.setattr(replay_client, 'READY_TIMEOUT_S', 0.2)
+    monkeypatch.setattr(
+        sys, 'argv', ['replay_client', str(recording), '--ros-args', '-r', f'__ns:={namespace}']
+    )
+    assert replay_client.main() == 1
+    assert f'no frame_handler in {namespace}' in capsys.readouterr().err
