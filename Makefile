@@ -33,8 +33,8 @@ test: lint build  ## lint and every test; TESTS=test/core for some of them
 bench: build  ## measure speed and memory
 	@$(IN_ENV) python3 benchmarks/run.py
 
-verify-published: build  ## download the published 7B checkpoint and ask it (network, GPU, 30 GB of disk)
-	@$(IN_ENV) python3 scripts/verify_published.py
+verify-published: build  ## download the published 7B checkpoint and ask it (network, GPU, 30 GB of disk); VIDEO=clip.mp4
+	@$(IN_ENV) python3 scripts/verify_published.py $(call option,VIDEO,video) $(call option,MODEL,model)
 
 clean:  ## remove what was built and the virtual environment
 	rm -rf build install log .venv demo_output

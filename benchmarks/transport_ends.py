@@ -14,7 +14,6 @@ from array import array
 from dataclasses import dataclass, field
 from typing import Any
 
-import rclpy
 from builtin_interfaces.msg import Time
 from flash_vstream_ros.msg import MemorySnapshot
 from rclpy.executors import SingleThreadedExecutor
@@ -23,6 +22,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from flash_vstream_ros.nodes.qos import LATCHED
+from flash_vstream_ros.nodes.running import initialised
 
 NS_PER_S = 1_000_000_000
 BEST_EFFORT = QoSProfile(
@@ -116,7 +116,7 @@ def main() -> int:
     parser.add_argument('--count', type=int, default=0)
     parser.add_argument('--rate', type=float, default=1.0)
     options = parser.parse_args()
-    with rclpy.init():
+    with initialised():
         node = Node(f'benchmark_{options.end}')
         if options.end == 'publish':
             publish(node, options.kind, options.count, options.rate)

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from flash_vstream_ros.core.checkpoint_files import resolve_folder
 from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
 from flash_vstream_ros.nodes.processes import NodeProcess
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S
@@ -69,10 +70,12 @@ def main() -> int:
         if not (arguments.video or arguments.bag):
             make_recording(path, 'mp4', seconds=30.0, rate_hz=30.0, size=(1280, 720))
         seconds = length_s(path, arguments.topic)
+        # Here, so that the progress of a download is seen; the nodes write to log files.
+        model = resolve_folder(arguments.model) if arguments.model else None
     except (ValueError, OSError) as error:
         print(f'demo: {error}', file=sys.stderr)
         return 1
-    model = arguments.model or make_random_checkpoint(out / 'random-checkpoint')
+    model = model or make_random_checkpoint(out / 'random-checkpoint')
     if not arguments.model:
         print('The model is a tiny random checkpoint: its answers mean nothing.')
     questions = out / 'questions.json'

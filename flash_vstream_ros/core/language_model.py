@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isnan
 
 import torch
 from torch import Tensor, nn
@@ -54,11 +55,25 @@ class Sampling:
         probabilities, order = (logits / self.temperature).softmax(-1).sort(descending=True)
         # Keep a token if the more probable ones before it hold less than top_p: one always stays.
         before = probabilities.cumsum(-1) - probabilities
-        kept = probabilities.where(before < self.top_p, 0.0)
+        # NaN must not reach multinomial: on CUDA that ends the process. decode() reports it.
+        kept = probabilities.masked_fill(before >= self.top_p, 0.0).nan_to_num(1.0)
         return order[torch.multinomial(kept, 1, generator=self.generator)[0]]
 
 
 GREEDY = Sampling()
+
+
+class ModelError(RuntimeError):
+    """The model failed at its computation; says what to do."""
+
+
+def _check_number(log_probability: float) -> None:
+    """Refuse NaN before it becomes an answer that looks like one."""
+    if isnan(log_probability):
+        raise ModelError(
+            'the model computed NaN instead of probabilities; its numbers may be too large for '
+            'float16: choose dtype bfloat16 or float32'
+        )
 
 
 class LanguageModel(nn.Module):
@@ -121,6 +136,7 @@ class LanguageModel(nn.Module):
             log_probability = logits.log_softmax(-1)[token]
             # One wait for the device a token.
             token_id, value = torch.stack([token.double(), log_probability.double()]).tolist()
+            _check_number(value)
             yield int(token_id), value
             logits = self._forward([int(token_id)], cache)[-1]
 
@@ -136,7 +152,9 @@ class LanguageModel(nn.Module):
             rows.append(self._forward(token_ids[:-1], cache))
             cache.crop(1 - len(token_ids))  # a negative number of tokens: removed from the end
         chosen = torch.tensor(token_ids, device=logits.device)[:, None]
-        return torch.cat(rows).log_softmax(-1).gather(1, chosen).sum().item()
+        total = torch.cat(rows).log_softmax(-1).gather(1, chosen).sum().item()
+        _check_number(total)
+        return total
 
     def _forward(self, token_ids: Sequence[int], cache: DynamicCache, logits: int = 0) -> Tensor:
         """Append tokens to the cache. Returns float32 logits of the last N, (N, V); 0: of all."""

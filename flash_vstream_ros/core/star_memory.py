@@ -71,6 +71,14 @@ class StarMemory(nn.Module):
         self.memory_id = secrets.randbelow(2**64 - 1) + 1
         self.newest_stamp_ns = 0  # the newest stamp offered, known without asking the device
 
+    def __deepcopy__(self, memo: dict) -> 'StarMemory':
+        """Branch the stream: a copy goes its own way, so it has a ``memory_id`` of its own."""
+        copy = StarMemory(self.geometry, self._attention[0], self.encoder_id, self.frames.device)
+        copy.load_state_dict(self.state_dict())
+        copy.newest_stamp_ns = self.newest_stamp_ns
+        memo[id(self)] = copy
+        return copy
+
     @property
     def frames_written(self) -> int:
         """Frames in the memory; asks the device."""

@@ -3,20 +3,24 @@
 
 import argparse
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import rclpy
 from rclpy.action import ActionClient
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from flash_vstream_ros.action import Ask as AskAction
 from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.nodes.conversions import NS_PER_S, ns_to_time, time_to_ns
 from flash_vstream_ros.nodes.replay_results import STATUS_NAMES
+from flash_vstream_ros.nodes.running import initialised
 from flash_vstream_ros.srv import Ask as AskService
 
 FIND_TIMEOUT_S = 10.0
-GRACE_S = 10.0  # beyond the question's own timeout, for the way there and back
+CHECK_PERIOD_S = 0.5
 
 
 def run_ask(arguments: argparse.Namespace) -> int:
@@ -26,11 +30,12 @@ def run_ask(arguments: argparse.Namespace) -> int:
         namespace.
     :returns: exit status: 0 for an answer, 1 for none.
     """
-    with rclpy.init():
+    # Ctrl-C must reach us and not rclpy, which would close the way to cancel the question.
+    with initialised(SignalHandlerOptions.NO):
         node = rclpy.create_node('ask', namespace=arguments.namespace)
         try:
             answer = (_through_action if arguments.stream else _through_service)(node, arguments)
-        except TimeoutError as error:
+        except (ConnectionError, TimeoutError) as error:
             print(f'ask: {error}', file=sys.stderr)
             return 1
         finally:
@@ -60,7 +65,7 @@ def _through_service(node: Node, arguments: argparse.Namespace) -> Answer:
     if not client.wait_for_service(FIND_TIMEOUT_S):
         raise TimeoutError(_nobody_answers(node))
     future = client.call_async(_fill(AskService.Request(), arguments))
-    answer = _wait(node, future, arguments).answer
+    answer = _wait(node, future, client.service_is_ready).answer
     print(answer.text)
     return answer
 
@@ -73,23 +78,28 @@ def _through_action(node: Node, arguments: argparse.Namespace) -> Answer:
         _fill(AskAction.Goal(), arguments),
         feedback_callback=lambda said: print(said.feedback.piece, end='', flush=True),
     )
-    goal = _wait(node, sent, arguments)
+    goal = _wait(node, sent, client.server_is_ready)
     result = goal.get_result_async()
     try:
-        answer = _wait(node, result, arguments).result.answer
+        answer = _wait(node, result, client.server_is_ready).result.answer
     except KeyboardInterrupt:
-        goal.cancel_goal_async()
-        answer = _wait(node, result, arguments).result.answer
+        _wait(node, goal.cancel_goal_async(), client.server_is_ready)
+        answer = _wait(node, result, client.server_is_ready).result.answer
     print()
     return answer
 
 
-def _wait(node: Node, future: Future, arguments: argparse.Namespace) -> object:
-    """Wait for a response; without a timeout of its own a question has the node's."""
-    timeout_s = arguments.timeout + GRACE_S if arguments.timeout else None
-    rclpy.spin_until_future_complete(node, future, timeout_sec=timeout_s)
-    if not future.done():
-        raise TimeoutError(f'no response after {timeout_s:g} s; has the question handler died?')
+def _wait(node: Node, future: Future, is_served: Callable[[], bool]) -> Any:
+    """Wait for a response as long as somebody is there to give it.
+
+    The question has a timeout of its own, so that a question handler that lives does answer.
+
+    :raises ConnectionError: nobody is there any more.
+    """
+    while not future.done():
+        rclpy.spin_until_future_complete(node, future, timeout_sec=CHECK_PERIOD_S)
+        if not future.done() and not is_served():
+            raise ConnectionError('the question handler has gone; start it and ask again')
     return future.result()
 
 
@@ -97,7 +107,9 @@ def _nobody_answers(node: Node) -> str:
     """Say that there is no question handler here, and where there is one."""
     kind = 'flash_vstream_ros/srv/Ask'
     services = node.get_service_names_and_types()
-    elsewhere = [name.removesuffix('/ask') or '/' for name, kinds in services if kind in kinds]
+    # Our own client is listed too: what counts is who serves.
+    served = [name for name, kinds in services if kind in kinds and node.count_services(name)]
+    elsewhere = [name.removesuffix('/ask') or '/' for name in served]
     hint = f'; try --namespace {elsewhere[0]}' if elsewhere else '; is the launch file running?'
     return f'nobody answers {node.get_namespace().rstrip("/")}/ask{hint}'
 

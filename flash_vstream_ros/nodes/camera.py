@@ -36,6 +36,7 @@ class Camera:
         self.received = 0
         self.lost = 0
         self._heard = time.monotonic()
+        self._interval_s = 0.0  # between the newest two images: a slow camera is no silent one
         self._why = ''  # there is no image, as far as is known; and since when that holds
         self._why_since = self._heard
         self._said = ''  # the reason that was said last; nothing while images arrive
@@ -57,15 +58,12 @@ class Camera:
             QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=reliability),
             event_callbacks=SubscriptionEventCallbacks(message_lost=self._count_lost),
         )
-
-    @property
-    def topic(self) -> str:
-        """The topic's full name, after remapping."""
-        return self._subscription.topic_name
+        self.topic: str = self._subscription.topic_name  # in full, after remapping
 
     def _receive(self, message: Image | CompressedImage) -> None:
         self.received += 1
-        self._heard = time.monotonic()
+        now = time.monotonic()
+        self._interval_s, self._heard = now - self._heard, now
         if self._said:
             self._said = ''
             self._node.get_logger().info(f'images arrive on {self.topic}')
@@ -89,7 +87,8 @@ class Camera:
         if why != self._why:
             self._why, self._why_since = why, now
         lasts_s = now - max(self._heard, self._why_since)
-        if lasts_s > self._config.silence_timeout and why != self._said:
+        patience_s = max(self._config.silence_timeout, 2.0 * self._interval_s)
+        if lasts_s > patience_s and why != self._said:
             self._said = why
             self._node.get_logger().error(f'no image for {now - self._heard:.0f} s: {why}')
 
@@ -116,8 +115,9 @@ class Camera:
         all_reliable = offered == {ReliabilityPolicy.RELIABLE}
         wanted = ReliabilityPolicy.RELIABLE if all_reliable else ReliabilityPolicy.BEST_EFFORT
         if wanted != self._reliability:
-            self._node.destroy_subscription(self._subscription)
+            before = self._subscription
             self._subscribe(wanted)
+            self._node.destroy_subscription(before)
             self._node.get_logger().info(
                 f'{self.topic}: reliability {wanted.name} as the camera offers'
             )

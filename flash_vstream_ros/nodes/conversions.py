@@ -11,13 +11,14 @@ import torch
 from builtin_interfaces.msg import Time
 
 from flash_vstream_ros.core.pipeline import Answer
-from flash_vstream_ros.core.snapshot import PARTS, MemorySnapshot
+from flash_vstream_ros.core.snapshot import PARTS, MemorySnapshot, fits_float16
 from flash_vstream_ros.msg import Answer as AnswerMessage
 from flash_vstream_ros.msg import MemorySnapshot as MemorySnapshotMessage
 
 NS_PER_S = 1_000_000_000
 _SIDES = {part: f'{part}_side' for part in PARTS}
 _SLOTS = {part: f'{part}_slots' for part in PARTS}
+LARGEST_SIZE = 65536  # of a width, a side, a number of slots
 _STAMP_ARRAYS = (
     'temporal_first_stamps',
     'temporal_last_stamps',
@@ -79,6 +80,7 @@ def message_to_snapshot(message: MemorySnapshotMessage) -> MemorySnapshot:
 
     :raises ValueError: the message contradicts itself; the field is named.
     """
+    _check_sizes(message)
     width = message.feature_width
     shapes = {p: (getattr(message, _SLOTS[p]), getattr(message, _SIDES[p]) ** 2) for p in PARTS}
     sizes = [slots * patches * width for slots, patches in shapes.values()]
@@ -88,7 +90,10 @@ def message_to_snapshot(message: MemorySnapshotMessage) -> MemorySnapshot:
             f'{width}, got {len(message.features)}'
         )
     values = np.array(message.features, dtype=np.uint16).view(np.float16)
-    parts = torch.from_numpy(values).split(sizes)
+    values = torch.from_numpy(values)
+    if len(values) and not fits_float16(values):
+        raise ValueError('features: expected finite numbers, got NaN or infinity')
+    parts = values.split(sizes)
     return MemorySnapshot(
         encoder_id=message.encoder_id,
         memory_id=message.memory_id,
@@ -99,6 +104,20 @@ def message_to_snapshot(message: MemorySnapshotMessage) -> MemorySnapshot:
         **{p: part.view(*shapes[p], width) for p, part in zip(PARTS, parts, strict=True)},
         **{f'{name}_ns': _stamps(getattr(message, name)) for name in _STAMP_ARRAYS},
     )
+
+
+def _check_sizes(message: MemorySnapshotMessage) -> None:
+    """Bound what is multiplied and allocated: a message can claim anything."""
+    for name in ('feature_width', *_SLOTS.values(), *_SIDES.values()):
+        if getattr(message, name) > LARGEST_SIZE:
+            raise ValueError(
+                f'{name}: expected at most {LARGEST_SIZE}, got {getattr(message, name)}'
+            )
+    for name in ('oldest_stamp', *_STAMP_ARRAYS):
+        times = getattr(message, name)
+        for time in times if name in _STAMP_ARRAYS else [times]:
+            if time.sec < 0:
+                raise ValueError(f'{name}: expected 0 or later, got {time.sec} s')
 
 
 def _stamps(times: list[Time]) -> np.ndarray:

@@ -90,6 +90,11 @@ class FrameHandler(WorkingNode):
             self._warn_of_stamp(decision, message)
         elif replaces:  # the job of the frame replaced will find this one
             self.counts['replaced'] += 1
+            self.get_logger().warning(
+                f'the encoder is slower than sample_rate: {self.counts["replaced"]} frames were '
+                f'replaced by newer ones so far; lower sample_rate or use a faster device',
+                throttle_duration_sec=60.0,
+            )
         else:
             self._worker.submit(self._work).add_done_callback(self._report)
 
@@ -122,18 +127,22 @@ class FrameHandler(WorkingNode):
             frame = _TO_RGB[type(message)](message)
             self._vstream.write(self._memory, frame, stamp_ns)
         except ValueError as error:
-            self.counts['refused'] += 1
-            with self._lock:
-                self._sampler.give_back()
-            self.get_logger().error(
-                f'image refused ({self.counts["refused"]} so far): {error}',
-                throttle_duration_sec=10.0,
-            )
+            self._refuse(error)
             return
         self.counts['memorised'] += 1
         self._frame_id = message.header.frame_id
         self._is_unpublished = True
         self._publish_if_due()
+
+    def _refuse(self, error: ValueError) -> None:
+        """Count a frame that cannot be memorised, say why, and take the next one instead."""
+        self.counts['refused'] += 1
+        with self._lock:
+            self._sampler.give_back()
+        self.get_logger().error(
+            f'image refused ({self.counts["refused"]} so far): {error}',
+            throttle_duration_sec=10.0,
+        )
 
     def _publish_rest(self) -> None:
         """Timer: publish what was written faster than the publish rate allows."""
@@ -146,7 +155,13 @@ class FrameHandler(WorkingNode):
             self._publish()
 
     def _publish(self) -> None:
-        message = snapshot_to_message(self._memory.snapshot(), MemorySnapshot(), self._frame_id)
+        try:
+            snapshot = self._memory.snapshot()
+        except ValueError as error:  # a frame that the GPU had to refuse is reported here, once
+            self.counts['memorised'] -= 1
+            self._refuse(error)
+            snapshot = self._memory.snapshot()
+        message = snapshot_to_message(snapshot, MemorySnapshot(), self._frame_id)
         try:
             self._publisher.publish(message)
         except RCLError as error:  # a reader too slow for a reliable topic; the timer tries again
@@ -160,9 +175,14 @@ class FrameHandler(WorkingNode):
     async def _reset_memory(
         self, _: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
-        await self._worker.run(self._reset)
-        response.success = True
-        response.message = f'memory {self._memory.memory_id} is empty'
+        try:
+            await self._worker.run(self._reset)
+        except RuntimeError as error:  # of the device, or at shutdown
+            response.success = False
+            response.message = f'not reset: {error}'
+        else:
+            response.success = True
+            response.message = f'memory {self._memory.memory_id} is empty'
         self.get_logger().info(f'reset: {response.message}')
         return response
 

@@ -108,8 +108,11 @@ class QuestionHandler(WorkingNode):
         """Answer one question from the newest memory. Runs on the worker."""
         if not pending.begin_work():
             return
-        memory, camera = self._inbox.newest, pending.question.camera
-        if memory is None and self._inbox.fault:
+        stamp_ns, camera = pending.question.min_stamp_ns, pending.question.camera
+        memory = self._inbox.newest
+        if stamp_ns and not self._inbox.is_ready_for(stamp_ns):
+            self._queue.wait_again(pending)
+        elif memory is None and self._inbox.fault:
             pending.fail(Answer.MODEL_ERROR, f'memory refused: {self._inbox.fault}')
         elif memory is None or memory.snapshot.is_empty:
             pending.fail(Answer.MEMORY_EMPTY, 'no frame memorised yet; is the camera running?')

@@ -66,7 +66,17 @@ class QuestionQueue:
 
     def _take(self, pending: PendingQuestion) -> None:
         self._pending.append(pending)
-        self._timer.reset()
+        if self._timer.is_canceled():
+            self._timer.reset()
+        self._start_when_ready(pending)
+
+    def wait_again(self, pending: PendingQuestion) -> None:
+        """Put a question back whose memory was reset while it stood in line. Any thread."""
+        self._node.executor.create_task(self._start_when_ready, pending)
+
+    def _start_when_ready(self, pending: PendingQuestion) -> None:
+        if pending.is_finished:
+            return
         stamp_ns = pending.question.min_stamp_ns
         if stamp_ns and not self._inbox.is_ready_for(stamp_ns):
             self._awaiting_stamp.append(pending)

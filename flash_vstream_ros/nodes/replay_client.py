@@ -21,6 +21,7 @@ from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
+from std_srvs.srv import Trigger
 
 from flash_vstream_ros.core.model_config import load_geometry
 from flash_vstream_ros.core.snapshot import MemorySnapshot
@@ -34,12 +35,14 @@ from flash_vstream_ros.nodes.replay_results import result_of, table
 from flash_vstream_ros.nodes.running import initialised
 from flash_vstream_ros.replay.picture import draw_memory, save_picture
 from flash_vstream_ros.replay.questions import Question, pair_questions, read_questions
-from flash_vstream_ros.replay.recorded_frame import NS_PER_S, Recording
+from flash_vstream_ros.replay.recorded_frame import NS_PER_S, RecordedFrame, Recording
 from flash_vstream_ros.replay.recording import open_recording
 from flash_vstream_ros.replay.thumbnails import ThumbnailStore
 from flash_vstream_ros.srv import Ask
 
-READY_TIMEOUT_S = 120.0  # a 7B checkpoint takes a while to load
+READY_TIMEOUT_S = 1800.0  # a 7B checkpoint takes a while to load
+NOTICE_S = 20.0
+LONGEST_STEP_NS = 60 * NS_PER_S
 ANSWER_TIMEOUT_S = 60.0
 SENT_FRAMES = 120  # kept small, for the thumbnails of those that the memory takes
 SENT_WIDTH_PX = 400
@@ -66,8 +69,12 @@ class ReplayClient(Node):
     def __init__(self) -> None:
         super().__init__('replay_client')
         self.thumbnails = ThumbnailStore()
+        self._thumbnail_ns = 0  # stamp of the newest thumbnail
+        self.corrupt = 0  # frames that could not be decoded
+        self.fault: BaseException | None = None  # of the thread that spins
         self._sent: deque[tuple[int, np.ndarray]] = deque(maxlen=SENT_FRAMES)
         self._ask = self.create_client(Ask, 'ask')
+        self._reset = self.create_client(Trigger, 'frame_handler/reset_memory')
         self._parameters = AsyncParameterClient(self, 'frame_handler')
         self.snapshot: MemorySnapshot | None = None  # the newest memory published
         self.create_subscription(MemorySnapshotMessage, 'memory', self._on_memory, LATCHED)
@@ -75,21 +82,22 @@ class ReplayClient(Node):
     def _on_memory(self, message: MemorySnapshotMessage) -> None:
         """Keep the memory, and a thumbnail of its newest frame, whose feature it holds."""
         self.snapshot = snapshot = message_to_snapshot(message)
+        if snapshot.newest_stamp_ns < self._thumbnail_ns:  # a new stream has begun
+            self.thumbnails.clear()
+            self._thumbnail_ns = 0
         features = dict(zip(snapshot.spatial_stamps_ns.tolist(), snapshot.spatial, strict=True))
-        while self._sent and self._sent[0][0] <= snapshot.newest_stamp_ns:
-            stamp_ns, pixels = self._sent.popleft()
-            if stamp_ns in features:
+        for stamp_ns, pixels in tuple(self._sent):
+            if stamp_ns in features and stamp_ns > self._thumbnail_ns:
                 self.thumbnails.add(stamp_ns, pixels, features[stamp_ns], lambda: snapshot)
+                self._thumbnail_ns = stamp_ns
 
     def wait_for_nodes(self) -> FrameHandlerFacts:
         """Wait until both nodes serve.
 
         :raises TimeoutError: one does not; it is named.
         """
-        if not self._parameters.wait_for_services(READY_TIMEOUT_S):
-            raise TimeoutError(f'no frame_handler in {self.get_namespace()}: {READY_TIMEOUT_S} s')
-        if not self._ask.wait_for_service(READY_TIMEOUT_S):
-            raise TimeoutError(f'no question_handler in {self.get_namespace()}')
+        self._find('frame_handler', self._parameters.wait_for_services)
+        self._find('question_handler', self._ask.wait_for_service)
         names = ['model', 'sample_rate', 'image_transport']
         values = self._wait(self._parameters.get_parameters(names), READY_TIMEOUT_S).values
         model, rate, transport = values
@@ -99,7 +107,17 @@ class ReplayClient(Node):
             IMAGE_TYPES[facts.image_transport], TOPICS[facts.image_transport], REPLAY
         )
         self._wait_for_subscriber()
+        # What was seen before would be in the answers.
+        self._wait(self._reset.call_async(Trigger.Request()), READY_TIMEOUT_S)
         return facts
+
+    def _find(self, name: str, wait_s: Callable[[float], bool]) -> None:
+        started = time.monotonic()
+        while time.monotonic() - started < READY_TIMEOUT_S:
+            if wait_s(min(NOTICE_S, READY_TIMEOUT_S)):
+                return
+            print(f'waiting for {name} in {self.get_namespace()}', file=sys.stderr, flush=True)
+        raise TimeoutError(f'no {name} in {self.get_namespace()} after {READY_TIMEOUT_S:g} s')
 
     def _wait_for_subscriber(self) -> None:
         """Wait until somebody subscribes, and a little for the reliability that is offered."""
@@ -115,6 +133,17 @@ class ReplayClient(Node):
             if waited_s > READY_TIMEOUT_S:
                 raise TimeoutError(f'nobody subscribes {topic} after {READY_TIMEOUT_S:g} s')
             time.sleep(0.05)
+
+    def play_frame(self, frame: RecordedFrame, image_transport: str) -> None:
+        """Decode and publish one frame; a corrupt one is counted and left out."""
+        try:
+            pixels = frame.decode()
+        except ValueError as error:
+            self.corrupt += 1
+            if self.corrupt == 1:
+                print(f'a frame is left out: {error}', file=sys.stderr)
+            return
+        self.publish(pixels, frame.stamp_ns, image_transport)
 
     def publish(self, pixels: np.ndarray, stamp_ns: int, image_transport: str) -> None:
         """Publish one frame under its own stamp."""
@@ -139,8 +168,12 @@ class ReplayClient(Node):
     def _wait(self, future: Future, timeout_s: float) -> Any:
         done = threading.Event()
         future.add_done_callback(lambda _: done.set())
-        if not done.wait(timeout_s):
-            raise TimeoutError(f'no response after {timeout_s:g} s; has a node died?')
+        ends = time.monotonic() + timeout_s
+        while not done.wait(0.2):
+            if self.fault is not None:
+                raise RuntimeError(f'the replay client failed: {self.fault!r}') from self.fault
+            if time.monotonic() > ends:
+                raise TimeoutError(f'no response after {timeout_s:g} s; has a node died?')
         return future.result()
 
 
@@ -163,14 +196,18 @@ def play(
     behind_ns = round(2e9 / facts.sample_rate) if facts.sample_rate else NS_PER_S
     waiting = sorted(questions, key=lambda question: question.at)
     asked: list[tuple[Question, Callable[[], Answer]]] = []
-    sent_ns, started = recording.start_ns, time.monotonic()
+    before_ns = sent_ns = recording.start_ns
+    elapsed_ns, started = 0, time.monotonic()
     for frame in recording:
-        offset_ns = frame.stamp_ns - recording.start_ns
-        while waiting and waiting[0].at_ns < offset_ns:
-            asked.append((waiting[0], client.ask(waiting.pop(0), sent_ns - behind_ns)))
-        time.sleep(max(0.0, started + offset_ns / NS_PER_S / speed - time.monotonic()))
-        client.publish(frame.decode(), frame.stamp_ns, facts.image_transport)
-        sent_ns = frame.stamp_ns
+        # A stamp that jumps, by a fault or because the bag loops, does not stop the clock.
+        step_ns, before_ns = frame.stamp_ns - before_ns, frame.stamp_ns
+        if 0 < step_ns <= LONGEST_STEP_NS:
+            elapsed_ns += step_ns
+            sent_ns = frame.stamp_ns
+        while waiting and waiting[0].at_ns < elapsed_ns:
+            asked.append((waiting[0], client.ask(waiting.pop(0), sent_ns - step_ns - behind_ns)))
+        time.sleep(max(0.0, started + elapsed_ns / NS_PER_S / speed - time.monotonic()))
+        client.play_frame(frame, facts.image_transport)
     asked += [(question, client.ask(question, sent_ns - behind_ns)) for question in waiting]
     for question, answer in asked:
         yield result_of(question, answer(), recording.start_ns)
@@ -213,6 +250,8 @@ def run(client: ReplayClient, arguments: argparse.Namespace) -> int:
         lines = [json.dumps(result, ensure_ascii=False) for result in results]
         arguments.out.write_text(''.join(f'{line}\n' for line in lines))
     print(table(results))
+    if client.corrupt:
+        print(f'{client.corrupt} corrupt frames were left out', file=sys.stderr)
     if recording.ended_early:
         print(f'the recording ended early: {recording.ended_early}', file=sys.stderr)
     snapshot = client.snapshot
@@ -230,11 +269,11 @@ def main() -> int:
         client = ReplayClient()
         executor = SingleThreadedExecutor()
         executor.add_node(client)
-        spinning = threading.Thread(target=_spin, args=(executor,), daemon=True)
+        spinning = threading.Thread(target=_spin, args=(executor, client), daemon=True)
         spinning.start()
         try:
             return run(client, arguments)
-        except (ValueError, OSError) as error:  # TimeoutError is an OSError
+        except (ValueError, OSError, RuntimeError) as error:  # TimeoutError is an OSError
             print(f'replay failed: {error}', file=sys.stderr)
             return 1
         except KeyboardInterrupt:
@@ -244,9 +283,13 @@ def main() -> int:
             spinning.join()
 
 
-def _spin(executor: SingleThreadedExecutor) -> None:
+def _spin(executor: SingleThreadedExecutor, client: ReplayClient) -> None:
     with contextlib.suppress(ExternalShutdownException, KeyboardInterrupt):
-        executor.spin()
+        try:
+            executor.spin()
+        except (ValueError, RuntimeError) as error:
+            client.fault = error
+            raise
 
 
 if __name__ == '__main__':

@@ -4,24 +4,29 @@
 import contextlib
 import logging
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future as Job
 from concurrent.futures import ThreadPoolExecutor
 
 import rclpy
+import torch
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import (
     SignalHandlerOptions,
-    install_signal_handlers,
     uninstall_signal_handlers,
 )
 from rclpy.task import Future
 from rclpy.utilities import try_shutdown
 
 logger = logging.getLogger(__name__)
+
+SIGNAL_PERIOD_S = 0.2  # a signal is seen when the executor has returned
+FAREWELL_S = 0.3  # for what is still to be sent at the end
 
 
 class WorkingNode(Node):
@@ -47,6 +52,12 @@ def run_node(make_node: Callable[[], WorkingNode]) -> int:
             node = make_node()
         except KeyboardInterrupt:
             return 0
+        except torch.OutOfMemoryError as error:
+            advice = 'choose another device, or a smaller dtype as float16'
+            logger.critical(
+                'cannot start: the model does not fit the device; %s: %s', advice, error
+            )
+            return 1
         except (ValueError, OSError, ParameterException, RCLError) as error:
             # What the user can mend is said in one line; anything else keeps its traceback.
             logger.critical('cannot start: %s', str(error))
@@ -70,19 +81,32 @@ def initialised(signals: SignalHandlerOptions = SignalHandlerOptions.ALL) -> Ite
 
 
 def _spin(node: WorkingNode) -> None:
+    """Run callbacks until a signal; then end the work and let its last answers go out.
+
+    rclpy's own signal handlers would end the context first, and with it every way to answer.
+    """
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    told_to_stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # launch repeats them when it gets impatient
+        signal.signal(number, lambda *_: told_to_stop.set())
     try:
-        install_signal_handlers(SignalHandlerOptions.ALL)
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
+        while not told_to_stop.is_set():
+            executor.spin_once(timeout_sec=SIGNAL_PERIOD_S)
+    except ExternalShutdownException:
         pass
     finally:
-        uninstall_signal_handlers()
-        for again in (signal.SIGINT, signal.SIGTERM):  # launch repeats them when it gets impatient
-            signal.signal(again, signal.SIG_IGN)
         node.close()
+        if told_to_stop.is_set():  # and not an error of a callback
+            _say_farewell(executor)
         node.destroy_node()
+
+
+def _say_farewell(executor: SingleThreadedExecutor) -> None:
+    """Let out what the end of the work has answered."""
+    ends = time.monotonic() + FAREWELL_S
+    while rclpy.ok() and time.monotonic() < ends:
+        executor.spin_once(timeout_sec=FAREWELL_S / 10)
 
 
 class Worker:
@@ -118,7 +142,7 @@ def awaitable(node: Node) -> Future:
 
 def _pass_on(job: Job, future: Future) -> None:
     if job.cancelled():
-        future.cancel()
+        future.set_exception(RuntimeError('the node is shutting down'))
     elif job.exception() is not None:
         future.set_exception(job.exception())
     else:

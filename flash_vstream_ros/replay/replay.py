@@ -133,6 +133,8 @@ class Replay:
             )
         except ValueError as error:
             return self._result(question, snapshot, 'BAD_REQUEST', str(error))
+        except RuntimeError as error:
+            return self._result(question, snapshot, 'MODEL_ERROR', str(error))
         end_ns = self._elapsed_ns
         if not self._recording.ended_early:
             end_ns = max(end_ns, self._recording.duration_ns or 0)

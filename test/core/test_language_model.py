@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig
 
-from flash_vstream_ros.core.language_model import GREEDY, LanguageModel, Prefix, Sampling
+from flash_vstream_ros.core.language_model import (
+    GREEDY,
+    LanguageModel,
+    ModelError,
+    Prefix,
+    Sampling,
+)
 
 WIDTH, VOCABULARY = 32, 50
 PREFIX_TOKENS = 17
@@ -263,3 +269,15 @@ def test_it_answers_on_its_device(device, model, embeddings, prefix):
     there.to(device)
     found = greedy(there, there.prefill_prefix(embeddings.to(device)), 5)
     assert found == greedy(model, prefix, 5)
+
+
+@pytest.mark.parametrize('temperature', [0.0, 0.7])
+def test_a_model_that_computes_nan_fails_and_says_what_to_do(model, temperature):
+    """In float16 a sum can overflow; the answer made of it would look like any other."""
+    prefix = model.prefill_prefix(torch.full((3, WIDTH), math.nan))
+    logits, cache = model.prefill_question(prefix, QUESTION)
+    generator = torch.Generator().manual_seed(0)
+    with pytest.raises(ModelError, match=r'NaN.*bfloat16'):
+        next(model.decode(logits, cache, Sampling(temperature, 0.9, generator)))
+    with pytest.raises(ModelError, match=r'NaN.*bfloat16'):
+        model.score(logits, cache, [1, 2])

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """STAR memory against a naive one that keeps the whole history, frame by frame."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -236,3 +238,17 @@ def test_pooling_equals_the_golden_data(name, golden_tensors):
     tensors = golden_tensors('encoder')
     maps = tensors['feature_map'].unflatten(1, (16, 16))
     torch.testing.assert_close(pool(maps, int(name[4:])), tensors[name], atol=1e-4, rtol=0)
+
+
+def test_a_copy_goes_on_by_itself_under_an_id_of_its_own():
+    """With one id for both, the prefix of the one would be taken for the other's."""
+    memory, twin = make_memory(), make_memory()
+    features = random_features(30)
+    fill(memory, features[:29])
+    fill(twin, features[:29])
+    copy = deepcopy(memory)
+    assert copy.memory_id != memory.memory_id
+    memory.write(torch.zeros_like(features[0]), 10**15)
+    copy.write(features[29], 10**15)
+    twin.write(features[29], 10**15)
+    assert state_bits(copy) == state_bits(twin)

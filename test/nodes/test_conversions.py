@@ -144,6 +144,12 @@ def _set(name, value):
         *((_cut(f'{name}_stamps'), f'{name}_stamps') for name in STAMPS),
         (_set('memory_id', 0), 'memory_id'),
         (_set('oldest_stamp', Time(sec=31)), 'oldest_stamp'),
+        (_set('oldest_stamp', Time(sec=-1)), 'oldest_stamp'),
+        (_set('spatial_stamps', [Time(sec=-1)]), 'spatial_stamps'),
+        # What multiplying and allocating would fail at, or not come back from
+        (_set('abstract_side', 2**32 - 1), 'abstract_side'),
+        (_set('feature_width', 2**32 - 1), 'feature_width'),
+        (lambda m: m.features.__setitem__(7, 0x7E00), 'features.*NaN'),
     ],
 )
 def test_a_message_that_contradicts_itself_is_refused_by_name(snapshots, spoil, field):

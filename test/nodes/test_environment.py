@@ -25,8 +25,9 @@ SUBSCRIBER = f"""
 import time, rclpy
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
+from flash_vstream_ros.nodes.running import initialised
 
-with rclpy.init():
+with initialised():
     node = rclpy.create_node('subscriber')
     arrived, latest = [], [time.monotonic() + 30.0]
 
@@ -45,8 +46,9 @@ PUBLISHER = f"""
 import time, rclpy
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
+from flash_vstream_ros.nodes.running import initialised
 
-with rclpy.init():
+with initialised():
     node = rclpy.create_node('publisher')
     publisher = node.create_publisher(Image, 'image', qos_profile_sensor_data)
     while publisher.get_subscription_count() == 0:

@@ -30,6 +30,7 @@ from flash_vstream_ros.nodes.environment import (
     PROFILE_VARIABLES,
     fastdds_profile_path,
 )
+from flash_vstream_ros.nodes.running import initialised
 
 BOTH, REPLAY = 'flash_vstream.launch.py', 'replay.launch.py'
 PROGRAMS = {BOTH: 2, REPLAY: 3}
@@ -209,7 +210,7 @@ def test_the_real_nodes_start_serve_and_end(repository, tmp_path, environment):
     words = [repository / 'launch' / BOTH, f'model:={model}', 'device:=cpu', 'image:=/front']
     process = subprocess.Popen([sys.executable, '-c', LAUNCH, *words], env=environment)
     try:
-        with rclpy.init():
+        with initialised():
             node = rclpy.create_node('observer')
             until = time.monotonic() + TIMEOUT_S
             while time.monotonic() < until and not (

@@ -40,11 +40,13 @@ def test_a_recording_is_played_and_every_question_answered(robot, recording, tmp
     questions.write_text(json.dumps([choice]))
     out, image = tmp_path / 'answers.jsonl', tmp_path / 'memory.png'
     arguments = ['--question', 'Where is the cup?', '--at', 1.0, '--questions', questions]
+    arguments += ['--question', 'So soon?', '--at', 0.0]
     arguments += ['--out', out, '--picture', image, '--speed', 2]
     status, output = play(robot, tmp_path / 'log', recording, *arguments)
     assert status == 0, output
 
-    first, second = (json.loads(line) for line in out.read_text().splitlines())
+    zeroth, first, second = (json.loads(line) for line in out.read_text().splitlines())
+    assert (zeroth['question'], zeroth['status']) == ('So soon?', 'OK'), 'it waits for a frame'
     assert (first['question'], second['question']) == ('Where is the cup?', 'Open?')
     assert second['answer'] in ('yes', 'no')
     assert sum(second['choice_probabilities']) == pytest.approx(1.0, abs=1e-6)
