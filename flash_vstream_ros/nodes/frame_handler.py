@@ -31,6 +31,8 @@ from flash_vstream_ros.nodes.qos import LATCHED
 from flash_vstream_ros.nodes.running import Worker, WorkingNode, run_node
 
 logger = logging.getLogger(__name__)
+
+SHORTEST_TIMER_S = 0.02  # one of 1 kHz costs a quarter of a core
 _TO_RGB = {Image: image_to_rgb, CompressedImage: compressed_to_rgb}
 
 
@@ -60,7 +62,8 @@ class FrameHandler(WorkingNode):
         group = ReentrantCallbackGroup()  # a reset awaits the worker
         self.create_service(Trigger, '~/reset_memory', self._reset_memory, callback_group=group)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0 / config.publish_rate, self._publish_rest, clock=steady)
+        period_s = max(1.0 / config.publish_rate, SHORTEST_TIMER_S)
+        self.create_timer(period_s, self._publish_rest, clock=steady)
         self._camera = Camera(self, config, self._on_image)
         self._worker.submit(self._publish).add_done_callback(self._report)
         self.get_logger().info(

@@ -72,7 +72,6 @@ class QuestionHandler(WorkingNode):
     def close(self) -> None:
         """End the running answer before the node it answers through goes away."""
         self._queue.close()
-        self._action_server.destroy()
 
     async def _on_service(
         self, request: AskService.Request, response: AskService.Response
@@ -94,8 +93,12 @@ class QuestionHandler(WorkingNode):
         self._goals[goal_id] = pending
         answer = await pending.answered
         del self._goals[goal_id]
-        finish = {Answer.OK: goal.succeed, Answer.CANCELLED: goal.canceled}
-        finish.get(answer.status, goal.abort)()
+        if answer.status == Answer.OK:
+            goal.succeed()
+        elif answer.status == Answer.CANCELLED and goal.is_cancel_requested:
+            goal.canceled()
+        else:
+            goal.abort()
         return AskAction.Result(answer=answer)
 
     def _on_cancel(self, goal: ServerGoalHandle) -> CancelResponse:

@@ -16,6 +16,7 @@ from flash_vstream_ros.nodes.pending_question import PendingQuestion, Question
 from flash_vstream_ros.nodes.running import Worker, awaitable
 
 DEADLINE_PERIOD_S = 0.02
+ENDING = 'the question handler is shutting down'
 
 
 class QuestionQueue:
@@ -99,7 +100,7 @@ class QuestionQueue:
     def close(self) -> None:
         """Cancel all questions and wait for the worker."""
         for pending in self._pending:
-            pending.fail(Answer.CANCELLED, 'the question handler is shutting down')
+            pending.fail(Answer.CANCELLED, ENDING)
         self._worker.stop()
 
     def _start(self, pending: PendingQuestion) -> None:
@@ -128,9 +129,12 @@ class QuestionQueue:
 
     def _report(self, job: Job, pending: PendingQuestion) -> None:
         """A failure of the model fails its question; the worker goes on with the next."""
-        if job.cancelled() or job.exception() is None:
-            return
-        error = job.exception()
+        if job.cancelled():
+            pending.fail(Answer.CANCELLED, ENDING)
+        elif job.exception() is not None:
+            self._say_failure(job.exception(), pending)
+
+    def _say_failure(self, error: BaseException, pending: PendingQuestion) -> None:
         is_full = isinstance(error, torch.OutOfMemoryError)
         advice = (
             'free memory on the device or choose a smaller dtype' if is_full else 'see the log'

@@ -115,10 +115,17 @@ class Worker:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=node.get_name())
+        self._lock = threading.Lock()
+        self._is_stopped = False
 
     def submit(self, work: Callable, *arguments: object) -> Job:
-        """Put work at the end of the line."""
-        return self._thread.submit(work, *arguments)
+        """Put work at the end of the line; a worker that was stopped cancels it."""
+        with self._lock:
+            if not self._is_stopped:
+                return self._thread.submit(work, *arguments)
+        job = Job()
+        job.cancel()
+        return job
 
     def run(self, work: Callable, *arguments: object) -> Future:
         """The same, for a callback to await."""
@@ -129,6 +136,8 @@ class Worker:
 
     def stop(self) -> None:
         """Drop what waits, and wait for what runs."""
+        with self._lock:
+            self._is_stopped = True
         self._thread.shutdown(wait=True, cancel_futures=True)
 
 
