@@ -17,6 +17,7 @@ from flash_vstream_ros.nodes.environment import fastdds_profile_path
 IMAGE_TYPES = {'raw': Image, 'compressed': CompressedImage}
 TOPICS = {'raw': 'image', 'compressed': 'image/compressed'}
 CHECK_PERIOD_S = 0.5
+PATIENCE = 10  # silence of so many times the usual one is too long for the slowest camera
 LOSSES = 3  # as many are no fault yet: a camera that starts or ends
 
 
@@ -87,7 +88,9 @@ class Camera:
         if why != self._why:
             self._why, self._why_since = why, now
         lasts_s = now - max(self._heard, self._why_since)
-        patience_s = max(self._config.silence_timeout, 2.0 * self._interval_s)
+        usual_s = self._config.silence_timeout
+        # A gap may have been a fault itself: patience has an end.
+        patience_s = min(max(usual_s, 2.0 * self._interval_s), PATIENCE * usual_s)
         if lasts_s > patience_s and why != self._said:
             self._said = why
             self._node.get_logger().error(f'no image for {now - self._heard:.0f} s: {why}')

@@ -1,54 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """A robot for the tests: both nodes as processes, its camera and its planner in this process."""
 
-import contextlib
-import threading
-import time
 from array import array
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
-import rclpy
 from flash_vstream_ros.action import Ask as AskAction
 from flash_vstream_ros.msg import Answer, MemorySnapshot
 from flash_vstream_ros.srv import Ask
 from rclpy.action import ActionClient
-from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
+from spun_nodes import TIMEOUT_S, SpunNode, result_of, wait_until
 from std_srvs.srv import Trigger
+from unique_identifier_msgs.msg import UUID
 
 from flash_vstream_ros.nodes.conversions import ns_to_time, time_to_ns
 from flash_vstream_ros.nodes.processes import NodeProcess
 from flash_vstream_ros.nodes.qos import LATCHED
 
 S = 1_000_000_000
-TIMEOUT_S = 30.0  # nobody waits this long but a test that fails
 DEEP = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=4000)  # nothing is lost on our side
 PROGRAMS = ('frame_handler', 'question_handler')
-
-
-def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> Any:
-    """Wait until a condition holds and return its value; ``what`` is said where it never does."""
-    until = time.monotonic() + timeout_s
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < until, f'{timeout_s:g} s passed without: {what}'
-        time.sleep(0.005)
-
-
-def result_of(future: Future, timeout_s: float = TIMEOUT_S) -> Any:
-    """Wait for a future that another thread completes."""
-    wait_until(future.done, 'a response', timeout_s)
-    return future.result()
 
 
 def picture(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
@@ -86,42 +65,25 @@ def fill(
     return request
 
 
-class SpunNode:
-    """A node of this process in a context of its own, spun by a thread."""
+class Said(defaultdict[bytes, list[AskAction.Feedback]]):
+    """All feedback by its goal. rclpy's client drops what comes after the goal has ended."""
 
-    def __init__(self, namespace: str, name: str = 'test') -> None:
-        self.context = Context()
-        rclpy.init(args=[], context=self.context, signal_handler_options=SignalHandlerOptions.NO)
-        self.node = Node(
-            name, context=self.context, namespace=namespace, use_global_arguments=False
-        )
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
+    def __init__(self, node: Node) -> None:
+        super().__init__(list)
+        kind = AskAction.Impl.FeedbackMessage
+        node.create_subscription(kind, 'ask/_action/feedback', self._add, DEEP)
 
-    def _spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            self.executor.spin()
-
-    def call(self, function: Callable, *arguments: Any) -> Any:
-        """Run a function among the node's callbacks and return its value."""
-        return result_of(self.executor.create_task(function, *arguments))
-
-    def close(self) -> None:
-        self.executor.shutdown()
-        self._thread.join()
-        self.node.destroy_node()
-        self.context.try_shutdown()
+    def _add(self, message: AskAction.Impl.FeedbackMessage) -> None:
+        self[bytes(message.goal_id.uuid)].append(message.feedback)
 
 
 class Goal:
     """A goal of the action on its way."""
 
-    def __init__(self, client: ActionClient, goal: AskAction.Goal) -> None:
-        self.feedback: list[AskAction.Feedback] = []
-        sent = client.send_goal_async(goal, lambda said: self.feedback.append(said.feedback))
-        self.handle = result_of(sent)
+    def __init__(self, client: ActionClient, goal: AskAction.Goal, said: 'Said') -> None:
+        goal_id = UUID(uuid=list(uuid4().bytes))
+        self.feedback = said[bytes(goal_id.uuid)]
+        self.handle = result_of(client.send_goal_async(goal, goal_uuid=goal_id))
         self._result = self.handle.get_result_async()
 
     def cancel(self) -> Any:
@@ -163,7 +125,8 @@ class Robot:
         node.create_subscription(MemorySnapshot, 'memory', self.memories.append, LATCHED)
         self.asking = node.create_client(Ask, 'ask', qos_profile=DEEP)
         self.resetting = node.create_client(Trigger, 'frame_handler/reset_memory')
-        self.acting = ActionClient(node, AskAction, 'ask', feedback_sub_qos_profile=DEEP)
+        self.acting = ActionClient(node, AskAction, 'ask')
+        self.said = Said(node)
 
     def start(self, *programs: str) -> None:
         """Start programs and wait until they serve."""
@@ -280,7 +243,8 @@ class Robot:
 
     def begin(self, question: str, **fields: Any) -> Goal:
         """Ask through the action."""
-        return Goal(self.acting, fill(AskAction.Goal(), question, **self._seen(fields)))
+        goal = fill(AskAction.Goal(), question, **self._seen(fields))
+        return Goal(self.acting, goal, self.said)
 
     def _seen(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The memory that we have got is on its way to the question handler as well."""

@@ -51,16 +51,13 @@ class Eyes:
         self.images = []
         config = FrameHandlerConfig(**{'silence_timeout': 0.3} | config)
         self.camera = spun.call(Camera, spun.node, config, self.images.append)
-        self._spun = spun
+        self._node = spun.node
 
     @property
     def reliability(self) -> ReliabilityPolicy | None:
         """What the rest of the world sees us ask for; None while that changes."""
-        readers = self._spun.call(self._readers)
+        readers = self._node.get_subscriptions_info_by_topic(self.camera.topic)
         return readers[0].qos_profile.reliability if len(readers) == 1 else None
-
-    def _readers(self) -> list:
-        return self._spun.node.get_subscriptions_info_by_topic(self.camera.topic)
 
 
 def offer(driver, kind=Image, topic='image', reliability=BEST_EFFORT):

@@ -213,11 +213,16 @@ def test_a_question_handler_that_is_interrupted_ends_well_and_finds_the_memory_a
 ):
     frames = robot.see(3)
     goal = robot.begin('What happened?', max_new_tokens=LONG)
-    robot.send('And then?')
+    waiting = robot.send('And then?')
     wait_until(lambda: goal.feedback, 'the answer has begun')
     process = robot.processes['question_handler']
     process.process.send_signal(signal.SIGINT)
     assert process.process.wait(20.0) == 0
+    status, answer = goal.result()
+    assert (status, answer.status) == (GoalStatus.STATUS_ABORTED, Answer.CANCELLED)
+    assert answer.text
+    for said in (answer, result_of(waiting).answer):
+        assert (said.status, 'shutting down' in said.message) == (Answer.CANCELLED, True)
     for word in ('Traceback', 'Error', 'failed'):
         assert word not in process.output()
 

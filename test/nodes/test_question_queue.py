@@ -236,3 +236,4 @@ def test_the_end_of_the_node_ends_every_question(spun, vstream):
     line.let()
     result_of(closing)
     assert line.begun == ['running']
+    assert answer_of(line.ask('too late')).status == Answer.CANCELLED

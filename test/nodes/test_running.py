@@ -222,6 +222,16 @@ def test_stopping_waits_for_what_runs_and_drops_what_waits(spun):
     assert running.result(0) is True
 
 
+def test_work_for_a_worker_that_was_stopped_is_cancelled(spun):
+    """At the end of a node there are callbacks that do not know of it yet."""
+    worker = Worker(spun.node)
+    worker.stop()
+    assert worker.submit(os.getpid).cancelled()
+    future = worker.run(os.getpid)
+    wait_until(future.done, 'whoever awaits it goes on')
+    assert 'shutting down' in str(future.exception())
+
+
 def test_work_that_is_dropped_does_not_leave_its_callback_waiting(spun):
     worker, began, release = Worker(spun.node), threading.Event(), threading.Event()
     worker.submit(lambda: began.set() or release.wait(TIMEOUT_S))
