@@ -14,8 +14,6 @@ import rclpy
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
-from flash_vstream_ros.nodes.running import initialised
-
 
 def main() -> None:
     parser = argparse.ArgumentParser()
@@ -29,7 +27,8 @@ def main() -> None:
     width, height = arguments.size
     image = Image(width=width, height=height, step=3 * width, encoding='rgb8')
     image.header.frame_id = 'camera'
-    with initialised():
+    rclpy.init()
+    try:
         node = rclpy.create_node(arguments.name)
         qos = QoSProfile(
             history=HistoryPolicy.KEEP_LAST,
@@ -48,6 +47,8 @@ def main() -> None:
             stamp = image.header.stamp
             sys.stdout.write(f'{stamp.sec * 10**9 + stamp.nanosec}\n')
             time.sleep(max(0.0, started + (number + 1) / arguments.rate - time.monotonic()))
+    finally:
+        rclpy.shutdown()
 
 
 if __name__ == '__main__':

@@ -14,6 +14,7 @@ from flash_vstream_ros.msg import Answer, MemorySnapshot
 from flash_vstream_ros.srv import Ask
 from rclpy.action import ActionClient
 from rclpy.node import Node
+from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
@@ -125,6 +126,7 @@ class Robot:
         node.create_subscription(MemorySnapshot, 'memory', self.memories.append, LATCHED)
         self.asking = node.create_client(Ask, 'ask', qos_profile=DEEP)
         self.resetting = node.create_client(Trigger, 'frame_handler/reset_memory')
+        self._reading = AsyncParameterClient(node, 'frame_handler')
         self.acting = ActionClient(node, AskAction, 'ask')
         self.said = Said(node)
 
@@ -163,6 +165,7 @@ class Robot:
             and self.camera.get_subscription_count() == len(readers)
             and self.asking.service_is_ready()
             and self.resetting.service_is_ready()
+            and self._reading.services_are_ready()
             and self.acting.server_is_ready()
         )
 
@@ -225,6 +228,16 @@ class Robot:
         stamp_ns = time_to_ns(message.header.stamp)
         wait_until(lambda: self.has_seen(stamp_ns), f'a memory of the frame at {stamp_ns} ns')
         return self.memory
+
+    def show_in_vain(self, message: Image | CompressedImage) -> None:
+        """Publish an image that will not be memorised, and wait until it has been looked at.
+
+        A newer one would take its place while it waits. The frame handler's callbacks have one
+        thread: it has come to the image when it has answered something else, twice to be sure.
+        """
+        self.camera.publish(message)
+        for _ in range(2):
+            result_of(self._reading.get_parameters(['model']))
 
     def see(self, count: int, start_s: int = 1) -> list[np.ndarray]:
         """Show frames, one a second; returns them."""

@@ -63,7 +63,7 @@ def test_each_frame_that_is_due_is_published_with_the_memory(robot):
 def test_a_frame_between_two_that_are_due_is_left_out(robot):
     """A frame a fifth of a second: a rate given as a whole number is one."""
     robot.show(image(1.0))
-    robot.camera.publish(image(1.1))
+    robot.show_in_vain(image(1.1))
     memory = robot.show(image(1.2))
     assert stamps(memory.temporal_first_stamps) == [S, 1_200_000_000]
 
@@ -86,7 +86,7 @@ def test_reset_empties_the_memory_and_takes_older_stamps(robot):
 def test_a_single_faulty_stamp_is_dropped_and_the_memory_goes_on(robot, name, stamp_s):
     robot.see(3)
     memory_id, log = robot.memory.memory_id, robot.follow('frame_handler')
-    robot.camera.publish(image(stamp_s))
+    robot.show_in_vain(image(stamp_s))
     memory = robot.show(image(4))
     assert 'refused' not in log(), 'it never comes to the memory'
     assert memory.memory_id == memory_id
@@ -152,7 +152,7 @@ def test_a_corrupt_jpeg_is_refused_and_the_next_good_one_taken(simulated_robot):
     robot.show(jpeg(1))
     bad = jpeg(2)
     bad.data = bad.data[:40]
-    robot.camera.publish(bad)
+    robot.show_in_vain(bad)
     wait_until(lambda: 'image refused' in log(), 'the image is refused')
     assert robot.show(jpeg(3)).frames_written == 2
 
