@@ -47,7 +47,8 @@ def add_replay(verbs: Any) -> None:
         'recording',
         type=Path,
         metavar='RECORDING',
-        help='video file (mp4, avi, mkv, ...), rosbag2 folder, .mcap, .db3 or ROS 1 .bag',
+        help='video file (mp4, avi, mkv, ...), rosbag2 folder, .mcap, .db3, ROS 1 .bag, folder of '
+        'images named by their stamps in nanoseconds, or .json of a simulated patrol',
     )
     add(
         '--model',

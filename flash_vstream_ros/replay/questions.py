@@ -10,7 +10,7 @@ from typing import Any
 
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S
 
-KEYS = ('at', 'question', 'choices', 'max_new_tokens')
+KEYS = ('at', 'question', 'choices', 'max_new_tokens', 'truth')
 LATEST_S = 1_000_000_000  # 31 years
 
 
@@ -23,6 +23,7 @@ class Question:
     :param at: seconds since the first frame.
     :param choices: the answer is one of these, where given.
     :param max_new_tokens: tokens of the answer at most; None: as for all questions.
+    :param truth: the right answer, shown beside the given one; empty: not known.
     :raises ValueError: a value is out of range.
     """
 
@@ -30,6 +31,7 @@ class Question:
     question: str
     choices: tuple[str, ...] = ()
     max_new_tokens: int | None = None
+    truth: str = ''
 
     def __post_init__(self) -> None:
         # Written so that NaN fails as well.
@@ -44,6 +46,8 @@ class Question:
         tokens = self.max_new_tokens
         if tokens is not None and (type(tokens) is not int or tokens < 1):
             raise ValueError(f'max_new_tokens: expected a whole number from 1 on, got {tokens!r}')
+        if not isinstance(self.truth, str):
+            raise ValueError(f'truth: expected a text, got {self.truth!r}')
 
     @property
     def at_ns(self) -> int:
@@ -67,7 +71,8 @@ def pair_questions(texts: Sequence[str], times: Sequence[float]) -> list[Questio
 def read_questions(path: Path) -> list[Question]:
     """Read a JSON file: a list of ``{"at": seconds, "question": text}``.
 
-    Optional keys of an entry are ``"choices": [text, ...]`` and ``"max_new_tokens": number``.
+    Optional keys of an entry are ``"choices": [text, ...]``, ``"max_new_tokens": number`` and
+    ``"truth": text``.
 
     :raises OSError: the file cannot be read.
     :raises ValueError: it is no such list; file and entry (or line) are named.
@@ -100,7 +105,8 @@ def _question_of(entry: Any) -> Question:
     choices = entry.get('choices') or []
     if not isinstance(choices, list):
         raise ValueError(f'choices: expected a list of texts, got {_json_kind(choices)}')
-    return Question(entry['at'], entry['question'], tuple(choices), entry.get('max_new_tokens'))
+    optional = {key: entry[key] for key in ('max_new_tokens', 'truth') if key in entry}
+    return Question(entry['at'], entry['question'], tuple(choices), **optional)
 
 
 def _check_keys(entry: dict[str, Any]) -> None:

@@ -9,6 +9,12 @@ from typing import Protocol
 import numpy as np
 
 NS_PER_S = 1_000_000_000
+START_NS = 1_700_000_000 * NS_PER_S  # stamp of the first frame of what we record ourselves
+
+
+def stamp_of(number: int, rate_hz: float) -> int:
+    """The stamp in nanoseconds of a frame that we record ourselves, counted from 0."""
+    return START_NS + round(number * NS_PER_S / rate_hz)
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,7 @@ class Replay:
             'at': question.at,
             'question': question.question,
             'answer': answer.text if answer else '',
+            'truth': question.truth,
             'status': status,
             'message': message,
             'choices': list(question.choices),
