@@ -47,6 +47,8 @@ def check_tunables(config: Any) -> None:
     :raises ValueError: a value has another type than its default or lies outside its range.
     """
     for item in fields(config):
+        if not item.metadata:  # no tunable
+            continue
         _check_value(item.name, getattr(config, item.name), item.default, item.metadata)
 
 

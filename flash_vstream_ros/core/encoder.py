@@ -53,10 +53,17 @@ class Encoder(nn.Module):
             may differ; at least one.
         :returns: (B, P, P, D) patch features in the tower's dtype, row by row.
         """
-        tower = self.tower
         if len(frames) == 0:
             raise ValueError('frames: expected at least one frame, got none')
-        pixels = torch.stack([self.preprocess(frame) for frame in frames])
+        return self.encode(torch.stack([self.preprocess(frame) for frame in frames]))
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Encode preprocessed frames; differentiable.
+
+        :param pixels: (B, 3, S, S) as :meth:`preprocess` makes them.
+        :returns: (B, P, P, D) patch features in the tower's dtype, row by row.
+        """
+        tower = self.tower
         hidden = tower.embeddings(pixels.to(tower.dtype))  # (B, 1 + P * P, D)
         hidden = tower.encoder(inputs_embeds=tower.pre_layrnorm(hidden)).last_hidden_state
         # Drop the class token; (B, P * P, D) -> (B, P, P, D)
@@ -65,11 +72,22 @@ class Encoder(nn.Module):
     def preprocess(self, frame: np.ndarray | Tensor) -> Tensor:
         """Resize, crop and normalise one frame as CLIP does, on the encoder's device.
 
-        Shortest edge to the input size (bicubic, antialiased, rounded to grey levels), centre
-        crop, mean and standard deviation of CLIP.
-
         :param frame: (H, W, 3) uint8 RGB.
         :returns: (3, S, S) float32.
+        :raises ValueError: another shape or type.
+        """
+        pixels = self.square(frame)
+        mean, std = (pixels.new_tensor(v).view(3, 1, 1) for v in (CLIP_MEAN, CLIP_STD))
+        return (pixels / 255.0 - mean) / std
+
+    def square(self, frame: np.ndarray | Tensor) -> Tensor:
+        """Resize and crop one frame as CLIP does, on the encoder's device.
+
+        Shortest edge to the input size (bicubic, antialiased, rounded to grey levels), centre
+        crop.
+
+        :param frame: (H, W, 3) uint8 RGB.
+        :returns: (3, S, S) float32, whole numbers of 0 to 255.
         :raises ValueError: another shape or type.
         """
         if isinstance(frame, np.ndarray):  # torch takes no negative strides and no locked arrays
@@ -85,11 +103,10 @@ class Encoder(nn.Module):
         short = min(pixels.shape[2:])
         pixels = _centre(pixels, (short * LONGEST, short * LONGEST))  # no camera; bounds the cost
         height, width = pixels.shape[2:]
-        resized = (size * height // short, size * width // short)
-        pixels = functional.interpolate(pixels, resized, mode='bicubic', antialias=True)
-        pixels = _centre(pixels, (size, size))[0].round().clamp(0, 255)
-        mean, std = (pixels.new_tensor(v).view(3, 1, 1) for v in (CLIP_MEAN, CLIP_STD))
-        return (pixels / 255.0 - mean) / std
+        if short != size:
+            resized = (size * height // short, size * width // short)
+            pixels = functional.interpolate(pixels, resized, mode='bicubic', antialias=True)
+        return _centre(pixels, (size, size))[0].round().clamp(0, 255)
 
 
 def _centre(pixels: Tensor, size: tuple[int, int]) -> Tensor:

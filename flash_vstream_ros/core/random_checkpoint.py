@@ -2,15 +2,12 @@
 """Random checkpoints in the published layout: for tests, benchmarks and trying things out."""
 
 import io
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from sentencepiece import SentencePieceTrainer
-from torch import Tensor
 from transformers import CLIPVisionConfig
 
 from flash_vstream_ros.core.checkpoint import (
@@ -18,6 +15,11 @@ from flash_vstream_ros.core.checkpoint import (
     NamedTensor,
     assemble,
     expected_shapes,
+)
+from flash_vstream_ros.core.checkpoint_saving import (
+    TOWER_FOLDER,
+    write_description,
+    write_tensors,
 )
 from flash_vstream_ros.core.model_config import ModelConfig
 from flash_vstream_ros.core.pipeline import FlashVStream
@@ -38,7 +40,6 @@ _VISION = {
     '7b': (1024, 24, 16, 224, 14),
 }
 SIZES = tuple(_LANGUAGE)
-_SHARD_BYTES = 2_000_000_000
 
 _WORDS = """
 The robot went into the kitchen and saw a red cup on the table. What colour is the cup? Is the door
@@ -71,7 +72,7 @@ def published_config(size: str) -> tuple[dict[str, Any], dict[str, Any]]:
         'bos_token_id': 1,
         'eos_token_id': 2,
         'pad_token_id': 0,
-        'mm_vision_tower': 'vision_tower',
+        'mm_vision_tower': TOWER_FOLDER,
         'mm_hidden_size': vision_width,
         'mm_vision_select_layer': -2,
         'mm_vision_select_feature': 'patch',
@@ -125,20 +126,16 @@ def make_random_checkpoint(
     config, vision = published_config(size)
     config |= overrides or {}
     model = ModelConfig.from_dict(config, CLIPVisionConfig(**vision))
-    tower_folder = folder / config['mm_vision_tower']
-    tower_folder.mkdir(parents=True, exist_ok=True)
-    (tower_folder / 'config.json').write_text(json.dumps(vision, indent=2))
-    (folder / 'config.json').write_text(json.dumps(config, indent=2))
-    (folder / 'tokenizer.model').write_bytes(_tokenizer())
-    tensors = random_tensors(model, seed, dtype=dtype)
+    write_description(folder, config, vision, _tokenizer())
+    tensors = ((item.key, item.tensor) for item in random_tensors(model, seed, dtype=dtype))
     if own_tower:
-        _write_shards(folder, tensors, safetensors)
+        write_tensors(folder, tensors, safetensors)
         return folder
-    by_key = {item.key: item.tensor for item in tensors}
+    by_key = dict(tensors)
     tower = {k.replace(TOWER, 'vision_model.'): v for k, v in by_key.items() if TOWER in k}
-    rest = (NamedTensor(k, v, '') for k, v in by_key.items() if TOWER not in k)
-    _write_shards(tower_folder, (NamedTensor(k, v, '') for k, v in tower.items()), safetensors)
-    _write_shards(folder, rest, safetensors)
+    rest = {k: v for k, v in by_key.items() if TOWER not in k}
+    write_tensors(folder / config['mm_vision_tower'], tower.items(), safetensors)
+    write_tensors(folder, rest.items(), safetensors)
     return folder
 
 
@@ -180,32 +177,6 @@ def random_tensors(
 def _deviation(key: str, shape: tuple[int, ...]) -> float:
     inputs = torch.Size(shape[1:]).numel()
     return 1.0 if 'embed_tokens' in key else inputs**-0.5
-
-
-def _write_shards(folder: Path, tensors: Iterator[NamedTensor], safetensors: bool) -> None:
-    """Write shards of bounded size with their index, as the published checkpoint has them."""
-    suffix = '.safetensors' if safetensors else '.bin'
-    stem = 'model' if safetensors else 'pytorch_model'
-    weight_map: dict[str, str] = {}
-    shard: dict[str, Tensor] = {}
-    total = 0
-
-    def flush() -> None:
-        name = f'{stem}-{len(set(weight_map.values())) + 1:05d}{suffix}'
-        path = folder / name
-        save_file(shard, path, {'format': 'pt'}) if safetensors else torch.save(shard, path)
-        weight_map.update(dict.fromkeys(shard, name))
-        shard.clear()
-
-    for key, tensor, _ in tensors:
-        shard[key] = tensor
-        total += tensor.nbytes
-        if sum(t.nbytes for t in shard.values()) >= _SHARD_BYTES:
-            flush()
-    if shard:
-        flush()
-    index = {'metadata': {'total_size': total}, 'weight_map': weight_map}
-    (folder / f'{stem}{suffix}.index.json').write_text(json.dumps(index, indent=1))
 
 
 def _tokenizer() -> bytes:

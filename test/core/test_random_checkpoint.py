@@ -132,7 +132,7 @@ def test_a_type_is_kept_in_the_file(tmp_path):
 
 
 def test_large_tensors_are_spread_over_files(tmp_path, monkeypatch):
-    monkeypatch.setattr('flash_vstream_ros.core.random_checkpoint._SHARD_BYTES', 200_000)
+    monkeypatch.setattr('flash_vstream_ros.core.checkpoint_saving._SHARD_BYTES', 200_000)
     folder = make_random_checkpoint(tmp_path / 'many', seed=5)
     files = list(folder.glob('*.safetensors'))
     assert len(files) > 3

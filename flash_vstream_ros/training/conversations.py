@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training text: LLaVA-style conversations and VStream-QA's questions, as one kind of example."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+IMAGE_MARKS = ('<image>', '<video>')
+_SPACE = re.compile(r'[\s\ufeff]*')
+
+
+@dataclass(frozen=True)
+class Example:
+    """Questions and right answers about one stream at one moment.
+
+    :param media: name of the recording; '' where the text is about none.
+    :param at_s: seconds after the recording's first frame; None: at its end.
+    :param turns: (question, answer), at least one.
+    :param independent: each turn sees the memory and itself only; else it sees those before it.
+    :param source: where it stands, for messages.
+    """
+
+    media: str
+    at_s: float | None
+    turns: tuple[tuple[str, str], ...]
+    independent: bool
+    source: str
+
+    @property
+    def name(self) -> str:
+        """For a message about its content."""
+        at = '' if self.at_s is None else f' at {self.at_s:g} s'
+        return f'{self.source} ({self.media or "no recording"}{at})'
+
+
+def read_conversations(path: Path) -> list[Example]:
+    """Read a LLaVA-style file.
+
+    ``[{"id": ..., "image" or "video": NAME, "conversations": [{"from": "human", "value": "<image>
+    and a question"}, {"from": "gpt", "value": ...}, ...]}, ...]``. An image is a video of one
+    frame.
+
+    :raises OSError: the file cannot be read.
+    :raises ValueError: it holds something else; file and line are named.
+    """
+    return [_read_at(path, line, entry, _conversation_of) for line, entry in read_entries(path)]
+
+
+def read_questions(path: Path, turns_per_example: int) -> list[Example]:
+    """Read a file of VStream-QA's form, as the simulator writes it.
+
+    Questions asked of one recording at one moment share examples.
+
+    :param turns_per_example: the most of them.
+    :raises OSError: the file cannot be read.
+    :raises ValueError: it holds something else; file and line are named.
+    """
+    groups: dict[tuple[str, float | None], list[Example]] = {}
+    for line, entry in read_entries(path):
+        example = _read_at(path, line, entry, _question_of)
+        groups.setdefault((example.media, example.at_s), []).append(example)
+    return [
+        Example(media, at_s, tuple(e.turns[0] for e in part), True, part[0].source)
+        for (media, at_s), group in groups.items()
+        for part in _split(group, turns_per_example)
+    ]
+
+
+def read_entries(path: Path) -> Iterator[tuple[int, Any]]:
+    """Iterate over a JSON list with the line at which each entry begins.
+
+    :raises OSError: the file cannot be read.
+    :raises ValueError: no JSON list; file and line are named.
+    """
+    try:
+        text = path.read_text(encoding='utf-8')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: expected a JSON file in UTF-8: {error}') from error
+    decoder = json.JSONDecoder()
+    place, line = _skip(text, 0), 1 + text.count('\n', 0, _skip(text, 0))
+    if text[place : place + 1] != '[':
+        raise ValueError(f'{path}, line {line}: expected a JSON list of objects')
+    mark = '['
+    while True:
+        begin = _skip(text, place + 1)
+        line += text.count('\n', place, begin)
+        if text[begin : begin + 1] == ']' and mark == '[':
+            return
+        try:
+            entry, end = decoder.raw_decode(text, begin)
+        except json.JSONDecodeError as error:
+            raise ValueError(f'{path}, line {error.lineno}: not JSON: {error.msg}') from error
+        yield line, entry
+        place = _skip(text, end)
+        line += text.count('\n', begin, place)
+        mark = text[place : place + 1]
+        if mark == ']':
+            return
+        if mark != ',':
+            raise ValueError(f'{path}, line {line}: not JSON: expected a comma or ] here')
+
+
+def _skip(text: str, place: int) -> int:
+    return _SPACE.match(text, place).end()
+
+
+def _split(items: list[Any], size: int) -> list[list[Any]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+def _read_at(path: Path, line: int, entry: Any, read: Any) -> Example:
+    source = f'{path}, line {line}'
+    try:
+        return read(_object(entry), source)
+    except ValueError as error:
+        raise ValueError(f'{source}: {error}') from error
+
+
+def _object(entry: Any) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise ValueError(f'expected an object, got {entry!r}')
+    return entry
+
+
+def _question_of(entry: dict[str, Any], source: str) -> Example:
+    turn = (_text(entry, 'question'), _text(entry, 'answer'))
+    end = entry.get('end_time')
+    if isinstance(end, bool) or not isinstance(end, int | float) or not isfinite(end):
+        raise ValueError(f'end_time: expected seconds, got {end!r}')
+    return Example(_text(entry, 'video_name'), float(end), (turn,), True, source)
+
+
+def _conversation_of(entry: dict[str, Any], source: str) -> Example:
+    names = [entry[key] for key in ('image', 'video') if key in entry]
+    media = names[0] if names else ''
+    if len(names) > 1 or not isinstance(media, str):
+        raise ValueError(f'image, video: expected the name of one of them, got {names!r}')
+    spoken = entry.get('conversations')
+    if not isinstance(spoken, list) or not spoken or len(spoken) % 2:
+        raise ValueError('conversations: expected a list of pairs, human and gpt in turn')
+    texts = []
+    for number, item in enumerate(spoken):
+        expected = ('human', 'gpt')[number % 2]
+        if not isinstance(item, dict) or item.get('from') != expected:
+            raise ValueError(f'conversations: expected item {number + 1} to be from {expected}')
+        texts.append(_text(item, 'value'))
+    questions = [_without_mark(text) for text in texts[::2]]
+    return Example(media, None, tuple(zip(questions, texts[1::2], strict=True)), False, source)
+
+
+def _without_mark(question: str) -> str:
+    for mark in IMAGE_MARKS:
+        question = question.replace(mark, '')
+    return question.strip()
+
+
+def _text(entry: dict[str, Any], key: str) -> str:
+    value = entry.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f'{key}: expected a text, got {value!r}')
+    return value.strip()

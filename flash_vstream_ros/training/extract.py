@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Features of a data folder's recordings, computed once: the job of the verb ``extract``."""
+
+import argparse
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from flash_vstream_ros.core.checkpoint_files import resolve_folder
+from flash_vstream_ros.core.pipeline import FlashVStream
+from flash_vstream_ros.core.sampler import Decision, FrameSampler
+from flash_vstream_ros.core.snapshot import fits_float16
+from flash_vstream_ros.core.star_memory import pool
+from flash_vstream_ros.replay.recorded_frame import NS_PER_S, Recording
+from flash_vstream_ros.replay.recording import open_recording
+from flash_vstream_ros.training.features import find_features, open_features, write_features
+from flash_vstream_ros.training.recordings import ImageRecording, list_recordings
+from flash_vstream_ros.training.tower import tower_id
+
+logger = logging.getLogger(__name__)
+
+
+def run_extract(arguments: argparse.Namespace) -> int:
+    """Extract the features of a data folder.
+
+    :param arguments: of the command line.
+    :returns: exit status: 1 if a recording is missing or broken.
+    :raises OSError: a file cannot be read or written.
+    :raises ValueError: the checkpoint or an argument is of no use.
+    """
+    recordings = list_recordings(arguments.data, arguments.images)
+    folder = resolve_folder(arguments.model)
+    vstream = FlashVStream.from_pretrained(
+        folder, arguments.device, arguments.dtype, parts=('vision',)
+    )
+    extraction = Extraction(
+        vstream,
+        tower_id(folder),
+        arguments.out,
+        side=arguments.side,
+        sample_rate=arguments.sample_rate,
+        batch=arguments.batch,
+    )
+
+    def open_one(path: Path) -> Recording:
+        return ImageRecording(path) if arguments.images else open_recording(path, arguments.topic)
+
+    with logging_redirect_tqdm([logging.getLogger()]):
+        extraction.run(recordings, open_one)
+    logger.info('%s: %s', arguments.out, extraction.summary())
+    return int(bool(extraction.failures))
+
+
+@dataclass(eq=False)
+class _Stream:
+    """A recording on its way through the encoder."""
+
+    name: str
+    recording: Recording
+    start_ns: int = 0
+    waiting: int = 0  # frames that are not encoded yet
+    is_read: bool = False
+    fault: str = ''  # what is wrong with its features
+    stamps_ns: list[int] = field(default_factory=list)
+    maps: list[Tensor] = field(default_factory=list)
+
+
+class Extraction:
+    """Encodes recordings into feature files. A batch may hold frames of several recordings.
+
+    :param encoder_id: of the encoder, written into each file.
+    :param out: folder of the files.
+    :param side: patches along a side of the stored maps; 0: the encoder's own.
+    :param sample_rate: frames per second of stamp time; 0: all.
+    :param batch: frames that are encoded at once.
+    :raises ValueError: the encoder's maps do not pool to this side.
+    """
+
+    def __init__(
+        self,
+        vstream: FlashVStream,
+        encoder_id: str,
+        out: Path,
+        *,
+        side: int = 0,
+        sample_rate: float = 1.0,
+        batch: int = 32,
+    ) -> None:
+        own = vstream.geometry.feature_side
+        self._side = side or own
+        if self._side < 0 or own % self._side:
+            raise ValueError(f'side: expected a divisor of {own}, the encoder has, got {side}')
+        self._vstream = vstream
+        self._out = out
+        self._sample_rate = sample_rate
+        self._batch = batch
+        self._about = {'encoder_id': encoder_id, 'side': str(self._side)}
+        self._about['sample_rate'] = str(sample_rate)
+        self._frames: list[tuple[_Stream, np.ndarray]] = []  # decoded, not encoded
+        self._streams: deque[_Stream] = deque()  # not written
+        self.failures: list[str] = []
+        self._written = self._skipped = 0
+
+    def run(self, recordings: Mapping[str, Path], open_one: Callable[[Path], Recording]) -> None:
+        """Extract all that has not been extracted yet; what is broken is said and passed over.
+
+        :param recordings: path by name.
+        :raises OSError: a file of features cannot be written.
+        """
+        self._out.mkdir(parents=True, exist_ok=True)
+        # Shown on a terminal only.
+        for name, path in tqdm(recordings.items(), unit='recording', disable=None):
+            if self._is_done(find_features(self._out, name)):
+                self._skipped += 1
+                continue
+            try:
+                stream = _Stream(name, open_one(path))
+            except (OSError, ValueError) as error:
+                self._fail(str(error))
+                continue
+            self._read(stream)
+        self._encode()
+
+    def summary(self) -> str:
+        """One line for a person."""
+        parts = [f'{self._written} recordings extracted']
+        parts += [f'{self._skipped} were there already'] * bool(self._skipped)
+        parts += [f'{len(self.failures)} missing or broken'] * bool(self.failures)
+        return ', '.join(parts)
+
+    def _is_done(self, path: Path) -> bool:
+        try:
+            there = open_features(path)
+        except (FileNotFoundError, ValueError):
+            return False
+        return all(there.about.get(key) == value for key, value in self._about.items())
+
+    def _fail(self, reason: str) -> None:
+        self.failures.append(reason)
+        logger.error('%s', reason)
+
+    def _read(self, stream: _Stream) -> None:
+        self._streams.append(stream)
+        try:
+            self._sample(stream)
+        except (OSError, ValueError) as error:
+            self._give_up(stream, str(error))
+            return
+        stream.is_read = True
+        if stream.recording.ended_early:
+            self._give_up(stream, stream.recording.ended_early)
+        elif not stream.stamps_ns:
+            self._give_up(stream, f'{stream.recording.path}: no frame of it can be used')
+        else:
+            self._write_finished()
+
+    def _sample(self, stream: _Stream) -> None:
+        sampler = FrameSampler(self._sample_rate)
+        for frame in stream.recording:
+            decision = sampler.decide(frame.stamp_ns)
+            if decision is Decision.NEW_STREAM:
+                raise ValueError(
+                    f'{stream.recording.path}: its stamps jump back to {frame.stamp_ns}; split it '
+                    f'there into two recordings'
+                )
+            if decision in (Decision.TAKE, Decision.NOT_DUE) and not stream.start_ns:
+                stream.start_ns = frame.stamp_ns
+            if decision is not Decision.TAKE:
+                continue
+            try:
+                pixels = frame.decode()
+            except ValueError as error:
+                logger.warning('%s; the frame is left out', error)
+                sampler.give_back()
+                continue
+            self._add(stream, pixels, frame.stamp_ns)
+
+    def _add(self, stream: _Stream, pixels: np.ndarray, stamp_ns: int) -> None:
+        stream.stamps_ns.append(stamp_ns)
+        stream.waiting += 1
+        self._frames.append((stream, pixels))
+        if len(self._frames) >= self._batch:
+            self._encode()
+        if stream.fault:
+            raise ValueError(stream.fault)
+
+    def _give_up(self, stream: _Stream, reason: str) -> None:
+        self._streams.remove(stream)
+        self._frames = [item for item in self._frames if item[0] is not stream]
+        self._fail(reason)
+
+    def _encode(self) -> None:
+        if self._frames:
+            maps = self._vstream.encode([pixels for _, pixels in self._frames])
+            pooled = pool(maps.float(), self._side).cpu()  # (B, N, D)
+            for (stream, _), feature in zip(self._frames, pooled, strict=True):
+                stream.maps.append(feature.half())
+                stream.waiting -= 1
+                if not fits_float16(feature):
+                    stream.fault = f'{stream.recording.path}: its features do not fit float16'
+            self._frames.clear()
+        self._write_finished()
+
+    def _write_finished(self) -> None:
+        while self._streams and self._streams[0].is_read and not self._streams[0].waiting:
+            stream = self._streams.popleft()
+            if stream.fault:
+                self._fail(stream.fault)
+                continue
+            about = self._about | {'start_ns': str(stream.start_ns)}
+            if stream.recording.duration_ns:
+                about['duration'] = str(stream.recording.duration_ns / NS_PER_S)
+            path = find_features(self._out, stream.name)
+            write_features(path, torch.stack(stream.maps), stream.stamps_ns, about)
+            self._written += 1

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Feature files: the encoder's maps of one stream, computed once (the published layout)."""
+
+from dataclasses import dataclass
+from math import isqrt
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from flash_vstream_ros.core.memory_file import write_atomically
+
+NS_PER_S = 1_000_000_000
+SUFFIX = '.safetensors'
+_MEDIA_SUFFIXES = {
+    *('.mp4', '.avi', '.mkv', '.webm', '.mov', '.m4v', '.flv', '.gif', '.mpg', '.wmv'),
+    *('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.mcap', '.db3', '.bag', '.json'),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureFile:
+    """What is known of a feature file before its features are read.
+
+    :param path: the file: ``feature`` (T, N, D), or (N, D) of an image, N = side * side, and,
+        where we wrote it, ``stamps_ns`` (T,) int64. Without stamps row i is of second
+        i / sample_rate.
+    :param stamps_ns: (T,) int64, growing, above 0.
+    :param start_ns: stamp of the recording's first frame, from which questions count seconds.
+    :param end_s: the last second at which a question can be asked.
+    :param side: patches along a side of a map.
+    :param width: D.
+    :param about: the file's metadata.
+    """
+
+    path: Path
+    stamps_ns: np.ndarray
+    start_ns: int
+    end_s: float
+    side: int
+    width: int
+    about: dict[str, str]
+
+    @property
+    def encoder_id(self) -> str:
+        """Of the tower that made it, see ``tower_id``; '' where the file does not say."""
+        return self.about.get('encoder_id', '')
+
+    def frames_until(self, at_s: float | None) -> int:
+        """Count the frames that a question may see.
+
+        :param at_s: seconds after the recording's first frame; None: all frames.
+        :raises ValueError: the stream has not begun by then, or has ended before.
+        """
+        if at_s is None:
+            return len(self.stamps_ns)
+        if not 0.0 <= at_s <= self.end_s:
+            raise ValueError(
+                f'asked at {at_s:g} s, expected 0 to {self.end_s:g} s, the length of the stream '
+                f'in {self.path}'
+            )
+        until_ns = self.start_ns + round(at_s * NS_PER_S)
+        frames = int(np.searchsorted(self.stamps_ns, until_ns, side='right'))
+        if frames == 0:
+            raise ValueError(f'asked at {at_s:g} s, before the first frame in {self.path}')
+        return frames
+
+    def read(self, frames: int) -> Tensor:
+        """Read the first features.
+
+        :returns: (frames, P, P, D) in the type of the file.
+        """
+        with safe_open(self.path, 'pt') as file:
+            feature = file.get_slice('feature')
+            # (N, D) in the published data's images
+            rows = feature[:frames] if len(feature.get_shape()) == 3 else feature[:][None]
+        return rows.unflatten(1, (self.side, self.side))
+
+
+def find_features(folder: Path, media: str) -> Path:
+    """Where the features of a recording lie: its name, of which a media suffix falls away.
+
+    :param media: name of a video, bag or image, relative to its data folder.
+    """
+    name = PurePosixPath(media)
+    if name.suffix.lower() in _MEDIA_SUFFIXES:
+        name = name.with_suffix('')
+    return folder / f'{name}{SUFFIX}'
+
+
+def open_features(path: Path) -> FeatureFile:
+    """Read what a feature file says of itself, not its features.
+
+    :raises FileNotFoundError: there is none.
+    :raises ValueError: it is damaged or holds something else.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f'{path}: no such file of features; extract makes them')
+    try:
+        with safe_open(path, 'pt') as file:
+            shape = file.get_slice('feature').get_shape()
+            about = file.metadata() or {}
+            has_stamps = 'stamps_ns' in file.keys()  # noqa: SIM118, an open file is no dictionary
+            stamps_ns = file.get_tensor('stamps_ns').numpy() if has_stamps else None
+    except SafetensorError as error:
+        raise ValueError(f'{path}: no file of features, or cut off: {error}') from error
+    shape = [1, *shape] if len(shape) == 2 else shape  # an image of the published data
+    side = isqrt(shape[1]) if len(shape) == 3 else 0
+    if 0 in shape or side == 0 or side**2 != shape[1]:
+        raise ValueError(f'{path}: feature: expected (T, side * side, D), got {shape}')
+    return _describe(path, shape, side, stamps_ns, about)
+
+
+def _describe(
+    path: Path, shape: list[int], side: int, stamps_ns: np.ndarray | None, about: dict[str, str]
+) -> FeatureFile:
+    try:
+        rate_hz = float(about.get('sample_rate', 1.0)) or 1.0  # 0: all frames, at their own rate
+        if stamps_ns is None:
+            stamps_ns = NS_PER_S + np.round(np.arange(shape[0]) * (NS_PER_S / rate_hz)).astype(int)
+        start_ns = int(about.get('start_ns', stamps_ns[0]))
+        sampled_s = (int(stamps_ns[-1]) - start_ns) / NS_PER_S + 1.0 / rate_hz
+        end_s = max(sampled_s, float(about.get('duration', 0.0)))
+    except ValueError as error:
+        raise ValueError(f'{path}: its metadata cannot be read: {error}') from error
+    if stamps_ns.shape != (shape[0],) or (np.diff(stamps_ns) <= 0).any() or stamps_ns[0] <= 0:
+        raise ValueError(f'{path}: stamps_ns: expected {shape[0]} growing stamps above 0')
+    return FeatureFile(path, stamps_ns, start_ns, end_s, side, shape[2], about)
+
+
+def write_features(
+    path: Path, feature: Tensor, stamps_ns: list[int], about: dict[str, str]
+) -> None:
+    """Write a feature file, whole or not at all.
+
+    :param feature: (T, N, D), stored as float16.
+    :param about: its metadata.
+    :raises OSError: it cannot be written.
+    """
+    tensors = {
+        'feature': feature.half().cpu().contiguous(),
+        'stamps_ns': torch.tensor(stamps_ns, dtype=torch.int64),
+    }
+    write_tensor_file(path, tensors, about)
+
+
+def write_tensor_file(
+    path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file, whole or not at all, and its folder where there is none.
+
+    :raises OSError: it cannot be written; the message names it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, save(tensors, about))
+    except OSError as error:  # of a full disk, without a name
+        raise OSError(f'{path}: could not be written: {error.strerror or error}') from error

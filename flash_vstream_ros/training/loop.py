@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop. Devices, precision, accumulation and sharding are Accelerate's."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType, send_to_device, set_seed
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from flash_vstream_ros.training.config import RunConfig
+from flash_vstream_ros.training.dataset import MicroBatches
+from flash_vstream_ros.training.meter import Counts, Meter
+from flash_vstream_ros.training.optimizing import learning_rate, make_optimizer
+from flash_vstream_ros.training.progress import RunState
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT = 'checkpoint'
+STATE = 'state'
+LOGS = 'logs'
+
+
+class TrainingError(RuntimeError):
+    """The training cannot go on; says at which step, with which data, and why."""
+
+
+class Job(Protocol):
+    """What a run trains: made after the seed is set."""
+
+    model: nn.Module  # forward(batch) -> Loss
+    data: Dataset
+    steps_an_epoch: float
+
+    def collate(self, items: Sequence[Any]) -> dict[str, Any]:
+        """Make a batch of items of the data."""
+
+    def count(self, batch: dict[str, Any], items: Sequence[Any]) -> Counts:
+        """Count what is logged of a batch."""
+
+    def name(self, item: Any) -> str:
+        """Name an item in a message."""
+
+    def save(self, folder: Path, state: dict[str, Tensor]) -> None:
+        """Write the model as a checkpoint in the published layout."""
+
+
+class Training:
+    """A run, from its beginning or from where it was interrupted, to its end.
+
+    ``out`` then holds ``checkpoint`` (published layout), ``state`` (to go on from) and ``logs``
+    (TensorBoard).
+
+    :param make_job: makes what is trained.
+    :raises OSError: a file is missing or cannot be written.
+    :raises ValueError: the data or the checkpoint is of no use.
+    """
+
+    def __init__(self, config: RunConfig, make_job: Callable[[Any], Job]) -> None:
+        self.config = config
+        self.out = Path(config.out)
+        self._accelerator = _accelerator(config)
+        self._state = RunState(self.out / STATE, asdict(config))
+        set_seed(config.seed)
+        self._job = make_job(config)
+        epochs = math.ceil(config.epochs * self._job.steps_an_epoch)
+        self._steps = config.steps or max(1, epochs)
+        self._prepare(self._job.model)
+
+    def _prepare(self, model: nn.Module) -> None:
+        model.train()
+        optimizer = make_optimizer(model, self.config)
+        self._model, self._optimizer = self._accelerator.prepare(model, optimizer)
+
+    def run(self) -> None:
+        """Train from where the run stands to its end.
+
+        :raises TrainingError: the loss is no number.
+        """
+        path, step = self._state.newest()
+        if path is not None:
+            self._accelerator.load_state(str(path))
+            logger.info('%s: goes on after step %d of %d', self.out, step, self._steps)
+        if step >= self._steps:
+            logger.info('%s: all %d steps are done', self.out, self._steps)
+            return
+        self._begin_logs(step)
+        batches = iter(self._loader(step))
+        bar = tqdm(
+            range(step + 1, self._steps + 1),
+            initial=step,
+            total=self._steps,
+            unit='step',
+            # Shown on a terminal only, and once.
+            disable=None if self._accelerator.is_main_process else True,
+        )
+        meter = Meter()
+        for step in bar:
+            self._step(step, batches, meter)
+            if step % self.config.log_every == 0 or step == self._steps:
+                self._log(step, meter, bar)
+            is_due = self.config.save_every and step % self.config.save_every == 0
+            if is_due or step == self._steps:
+                self._save(step)
+        self._accelerator.end_training()
+
+    def _loader(self, start: int) -> DataLoader:
+        order = MicroBatches(
+            len(self._job.data),
+            self.config,
+            start,
+            self._steps,
+            self._accelerator.process_index,
+            self._accelerator.num_processes,
+        )
+        return DataLoader(
+            self._job.data, batch_sampler=order, collate_fn=list, num_workers=self.config.workers
+        )
+
+    def _step(self, step: int, batches: Iterator[list[Any]], meter: Meter) -> None:
+        """One step of the optimizer: the mean over all labels of the global batch."""
+        accelerator = self._accelerator
+        rate = learning_rate(self.config, step, self._steps)
+        for group in self._optimizer.param_groups:
+            group['lr'] = rate
+        parts = [next(batches) for _ in range(accelerator.gradient_accumulation_steps)]
+        data = [self._job.collate(part) for part in parts]
+        counts = [self._job.count(*pair) for pair in zip(data, parts, strict=True)]
+        labels = max(1, int(self._sum(sum(count.labels for count in counts))))
+        # Accelerate takes the mean over processes and accumulated parts; this undoes it.
+        scale = accelerator.num_processes * len(parts) / labels
+        for part, batch, count in zip(parts, data, counts, strict=True):
+            with accelerator.accumulate(self._model):
+                total = self._model(send_to_device(batch, accelerator.device)).total
+                self._check(total, step, part, 'loss')
+                accelerator.backward(total * scale)
+                if accelerator.sync_gradients:
+                    norm = self._clip(step, part)
+                self._optimizer.step()
+                self._optimizer.zero_grad()
+            meter.add(total.detach(), count)
+        meter.end_step(rate, norm, labels)
+
+    def _clip(self, step: int, part: Sequence[Any]) -> Tensor:
+        # All of them, frozen ones too: by that Accelerate knows FSDP's shards for what they are.
+        parameters = self._model.parameters()
+        norm = self._accelerator.clip_grad_norm_(parameters, self.config.max_grad_norm)
+        norm = torch.as_tensor(0.0 if norm is None else norm)  # None: DeepSpeed clips by itself
+        if self.config.precision != 'fp16':  # whose scaler leaves such steps out
+            self._check(norm, step, part, 'gradient')
+        return norm
+
+    def _check(self, value: Tensor, step: int, part: Sequence[Any], what: str) -> None:
+        number = value.item()
+        if not math.isfinite(number):
+            names = '; '.join(map(self._job.name, part))
+            raise TrainingError(
+                f'step {step}: the {what} is {number}, no number to learn from. Its data: '
+                f'{names}. Try a lower learning_rate, or precision bf16 or no; the state in '
+                f'{self.out / STATE} is from before'
+            )
+
+    def _sum(self, value: float) -> Tensor:
+        """Sum over all processes."""
+        tensor = torch.tensor(value, dtype=torch.float32, device=self._accelerator.device)
+        return self._accelerator.reduce(tensor, 'sum')
+
+    def _begin_logs(self, step: int) -> None:
+        # What an interrupted run logged beyond its last state is logged again.
+        kwargs = {'tensorboard': {'purge_step': step + 1}}
+        self._accelerator.init_trackers(LOGS, init_kwargs=kwargs)
+
+    def _log(self, step: int, meter: Meter, bar: tqdm) -> None:
+        values = meter.take(self._sum)
+        self._accelerator.log(values, step=step)
+        loss, speed = f'{values["loss"]:.4f}', f'{values["tokens_per_second"]:.0f}'
+        bar.set_postfix(loss=loss, tokens_s=speed)
+        if bar.disable and self._accelerator.is_main_process:  # no terminal: a line to a file
+            logger.info('step %d of %d: loss %s, %s tokens/s', step, self._steps, loss, speed)
+
+    def _save(self, step: int) -> None:
+        state = self._accelerator.get_state_dict(self._model)
+        if self._accelerator.is_main_process:
+            self._job.save(self.out / CHECKPOINT, state)
+        del state
+        self._state.save(self._accelerator, step)
+
+
+def _accelerator(config: RunConfig) -> Accelerator:
+    # The steps to accumulate depend on the number of processes, which the first one finds out.
+    accelerator = Accelerator(
+        mixed_precision=config.precision,
+        log_with='tensorboard',
+        project_dir=config.out,
+    )
+    stride = config.micro_batch * accelerator.num_processes
+    accelerator.gradient_accumulation_steps = max(1, config.global_batch // stride)
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        plugin = accelerator.state.deepspeed_plugin
+        plugin.deepspeed_config |= {
+            'train_micro_batch_size_per_gpu': config.micro_batch,
+            'gradient_accumulation_steps': accelerator.gradient_accumulation_steps,
+        }
+    return accelerator

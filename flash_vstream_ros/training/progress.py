@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state of a run on disk, from which it goes on after a kill as if nothing had happened."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from safetensors import SafetensorError
+
+from flash_vstream_ros.core.checkpoint_files import read_json
+
+# What may differ between the parts of one run, because no weight depends on it
+FREE_KEYS = ('out', 'save_every', 'log_every', 'workers', 'memory_cache', 'save_dtype')
+_ABOUT = 'run.json'
+
+
+class RunState:
+    """Folders ``step-N``, each complete or absent; the newest one counts.
+
+    :param folder: of the states.
+    :param values: the configuration; a run goes on with the one it began with.
+    """
+
+    def __init__(self, folder: Path, values: Mapping[str, Any]) -> None:
+        self._folder = folder
+        self._values = {k: v for k, v in values.items() if k not in FREE_KEYS}
+        # As a file holds it: tuples become lists.
+        self._values = json.loads(json.dumps(self._values))
+
+    def newest(self) -> tuple[Path | None, int]:
+        """The newest state and its step; None and 0 where there is none.
+
+        :raises ValueError: it is one of another configuration.
+        """
+        steps = [int(path.name.split('-')[1]) for path in self._folder.glob('step-*')]
+        if not steps:
+            return None, 0
+        path = self._path(max(steps))
+        self._check(path)
+        return path, max(steps)
+
+    def _path(self, step: int) -> Path:
+        return self._folder / f'step-{step:08d}'
+
+    def _check(self, path: Path) -> None:
+        began = read_json(path / _ABOUT)
+        for key in began.keys() | self._values.keys():
+            if began.get(key) != self._values.get(key):
+                raise ValueError(
+                    f'{path}: this run began with {key} = {began.get(key)!r}, and cannot go on '
+                    f'with {self._values.get(key)!r}; choose another folder as out, or remove '
+                    f'this one'
+                )
+
+    def save(self, accelerator: Accelerator, step: int) -> None:
+        """Write the state after a step, then remove the older ones.
+
+        :raises OSError: it cannot be written; the states from before are unharmed.
+        """
+        path = self._path(step)
+        part = path.with_name(f'.{path.name}.part')
+        if accelerator.is_main_process:
+            shutil.rmtree(part, ignore_errors=True)
+        accelerator.wait_for_everyone()
+        try:
+            accelerator.save_state(str(part))
+            accelerator.wait_for_everyone()
+            if accelerator.is_main_process:
+                (part / _ABOUT).write_text(json.dumps(self._values, indent=1))
+                _flush(part)
+        except (OSError, RuntimeError, SafetensorError) as error:  # RuntimeError: of torch.save
+            shutil.rmtree(part, ignore_errors=True)
+            raise OSError(
+                f'{path}: the state of the run could not be written: {error}; the one from '
+                f'before is unharmed, and the run goes on from it when it is started again'
+            ) from error
+        if accelerator.is_main_process:
+            if path.exists():  # a kill came between the next two lines
+                shutil.rmtree(path)
+            part.rename(path)
+            self._remove_others(path)
+        accelerator.wait_for_everyone()
+
+    def _remove_others(self, path: Path) -> None:
+        for other in self._folder.glob('step-*'):
+            if other != path:
+                shutil.rmtree(other)
+
+
+def _flush(folder: Path) -> None:
+    """Wait until all of a folder is on the disk: only then may it take its name."""
+    for path in [*folder.rglob('*'), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

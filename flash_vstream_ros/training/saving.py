@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes what was trained as a checkpoint in the published layout."""
+
+import json
+from itertools import chain
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from flash_vstream_ros.core.checkpoint_files import read_json
+from flash_vstream_ros.core.checkpoint_saving import (
+    TOWER_FOLDER,
+    write_description,
+    write_tensors,
+)
+from flash_vstream_ros.core.model_config import KNOWN_TOWERS, find_vision_tower
+from flash_vstream_ros.training.model import published_tensors
+from flash_vstream_ros.training.tower import tower_tensors
+
+
+def save_checkpoint(
+    folder: Path, source: Path, state: dict[str, Tensor], dtype: torch.dtype
+) -> None:
+    """Write a trained checkpoint; one that lies there is replaced in one step, or left as it is.
+
+    :param folder: made where it does not exist.
+    :param source: checkpoint that the training began with: config, tokenizer and vision tower,
+        which is copied bit by bit, are taken from it.
+    :param state: of the :class:`~flash_vstream_ros.training.model.TrainedModel`, whole.
+    :param dtype: of the weights in the file, the tower's excepted.
+    :raises FileExistsError: another model lies in the folder.
+    :raises OSError: it cannot be written; the checkpoint from before is unharmed.
+    """
+    config = read_json(source / 'config.json')
+    _, vision = find_vision_tower(config, source)
+    tower = None
+    if config['mm_vision_tower'] not in KNOWN_TOWERS:
+        tower = json.loads(vision.to_json_string(use_diff=False))
+        config['mm_vision_tower'] = TOWER_FOLDER  # a path would lead nowhere from here
+    _check_same_model(folder, config)
+    if not (folder / 'config.json').exists():
+        write_description(folder, config, tower, (source / 'tokenizer.model').read_bytes())
+    write_tensors(folder, chain(published_tensors(state, dtype), tower_tensors(source)))
+
+
+def _check_same_model(folder: Path, config: dict) -> None:
+    path = folder / 'config.json'
+    if path.exists() and read_json(path) != config:
+        raise FileExistsError(f'{folder}: another model lies here and is not overwritten')

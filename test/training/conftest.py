@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures for the tests of training: a tiny random checkpoint, made-up features."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from flash_vstream_ros.core.pipeline import FlashVStream
+from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
+from flash_vstream_ros.training.features import write_features
+
+S = 1_000_000_000
+# A small memory: abstract 4, temporal 6 of 2x2, retrieved 2 and spatial 1 of 4x4
+SIZES = {
+    'compress_size': 4,
+    'compress_long_memory_size': 2,
+    'video_long_memory_length': 6,
+    'video_Turing_memory_length': 4,
+    'video_retrieved_memory_length': 2,
+    'max_position_embeddings': 512,
+}
+SIDE = 4
+WIDTH = 40
+
+
+@pytest.fixture(scope='session', autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny tensors: threads only cost time here, and bits are compared."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope='session')
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random checkpoint; nobody changes it."""
+    folder = tmp_path_factory.mktemp('model') / 'checkpoint'
+    return make_random_checkpoint(folder, seed=3, overrides=SIZES)
+
+
+@pytest.fixture(scope='session')
+def vstream(checkpoint: Path) -> FlashVStream:
+    return FlashVStream.from_pretrained(checkpoint)
+
+
+@pytest.fixture(scope='session')
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three streams' features and of questions about them."""
+    folder = tmp_path_factory.mktemp('data')
+    generator = torch.Generator().manual_seed(0)
+    questions = []
+    for video, frames in (('one', 40), ('two', 23), ('three', 3)):
+        feature = torch.randn(frames, SIDE**2, WIDTH, generator=generator)
+        stamps_ns = [5 * S + i * S for i in range(frames)]
+        about = {'sample_rate': '1.0', 'start_ns': str(5 * S)}
+        write_features(folder / 'features' / f'{video}.safetensors', feature, stamps_ns, about)
+        questions += [_question(video, k, frames) for k in range(10)]
+    (folder / 'questions.json').write_text(json.dumps(questions, indent=1))
+    return folder
+
+
+def _question(video: str, number: int, frames: int) -> dict:
+    return {
+        'id': f'{video}_{number}',
+        'video_id': video,
+        'video_name': video,
+        'question': f'What is number {number}?',
+        'answer': 'a red cup' if number % 3 else 'I have not seen it.',
+        'answer_type': 'Scene Summary',
+        'start_time': 0.0,
+        'end_time': float(frames if number % 2 else frames // 2),
+    }
+
+
+@pytest.fixture
+def write_json(tmp_path: Path) -> Callable[[object], Path]:
+    """Write a JSON file of the test's own."""
+
+    def write(value: object) -> Path:
+        path = tmp_path / 'entries.json'
+        path.write_text(json.dumps(value, indent=1))
+        return path
+
+    return write

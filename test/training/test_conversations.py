@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+
+import pytest
+
+from flash_vstream_ros.training.conversations import (
+    read_conversations,
+    read_entries,
+    read_questions,
+)
+
+
+def question(number, video='a', end_time=10.0, **changes):
+    entry = {
+        'id': f'{video}_{number}',
+        'video_name': video,
+        'question': f'What is {number}?',
+        'answer': f'number {number}',
+        'answer_type': 'Scene Summary',
+        'end_time': end_time,
+    }
+    return entry | changes
+
+
+def spoken(*texts):
+    return [
+        {'from': ('human', 'gpt')[place % 2], 'value': text} for place, text in enumerate(texts)
+    ]
+
+
+def test_questions_of_one_moment_share_examples_up_to_their_limit(write_json):
+    entries = [question(n) for n in range(5)] + [question(9, end_time=11.0), question(7, 'b')]
+    examples = read_questions(write_json(entries), 3)
+    assert [(e.media, e.at_s, len(e.turns)) for e in examples] == [
+        ('a', 10.0, 3),
+        ('a', 10.0, 2),
+        ('a', 11.0, 1),
+        ('b', 10.0, 1),
+    ]
+    assert all(e.independent for e in examples)
+    assert [turn for e in examples[:2] for turn in e.turns] == [
+        (f'What is {n}?', f'number {n}') for n in range(5)
+    ]
+
+
+def test_a_conversation_keeps_its_turns_together_and_loses_the_mark_of_the_image(write_json):
+    entries = [
+        {'id': 1, 'image': 'x/1.jpg', 'conversations': spoken('<image>\nWhat?', 'A cup.')},
+        {
+            'id': 2,
+            'video': 'v.mp4',
+            'conversations': spoken('Who?\n<video>', 'Nobody.', 'Sure?', 'Yes.'),
+        },
+        {'id': 3, 'conversations': spoken('Hello', 'Hi')},
+    ]
+    examples = read_conversations(write_json(entries))
+    assert [e.media for e in examples] == ['x/1.jpg', 'v.mp4', '']
+    assert examples[0].turns == (('What?', 'A cup.'),)
+    assert examples[1].turns == (('Who?', 'Nobody.'), ('Sure?', 'Yes.'))
+    assert not any(e.independent for e in examples)
+    assert all(e.at_s is None for e in examples)
+
+
+@pytest.mark.parametrize('indent', [None, 0, 3])
+def test_entries_are_those_of_json_with_the_line_they_begin_at(tmp_path, indent):
+    entries = [question(n) for n in range(4)] + [[1, {'a': [']', '[']}], 'text', None, 4.5]
+    path = tmp_path / 'entries.json'
+    text = '\n ' + json.dumps(entries, indent=indent) + '\n\n'
+    path.write_text(text)
+    found = list(read_entries(path))
+    assert [entry for _, entry in found] == entries
+    lines = text.split('\n')
+    for line, entry in found:
+        assert json.dumps(entry, indent=indent).split('\n')[0] in lines[line - 1]
+
+
+def test_an_empty_list_has_no_entries(tmp_path):
+    path = tmp_path / 'entries.json'
+    path.write_text('[ \n]')
+    assert list(read_entries(path)) == []
+
+
+@pytest.mark.parametrize(
+    ('text', 'line', 'word'),
+    [
+        ('', 1, 'list'),
+        ('\n{"a": 1}', 2, 'list'),
+        ('[\n{"a": 1},\n{"a" 1}]', 3, 'not JSON'),
+        ('[\n{"a": 1}\n{"a": 1}]', 3, 'comma'),
+        ('[\n{"a": 1},\n', 3, 'not JSON'),
+        ('[{"a": 1},]', 1, 'not JSON'),
+    ],
+)
+def test_json_that_is_none_is_refused_with_its_line(tmp_path, text, line, word):
+    path = tmp_path / 'broken.json'
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf'broken\.json, line {line}: .*{word}'):
+        list(read_entries(path))
+
+
+@pytest.mark.parametrize(
+    ('changes', 'word'),
+    [
+        ({'answer': ''}, 'answer'),
+        ({'question': 3}, 'question'),
+        ({'video_name': None}, 'video_name'),
+        ({'end_time': 'shot_0123'}, 'end_time'),
+        ({'end_time': True}, 'end_time'),
+        ({'end_time': float('nan')}, 'end_time'),
+    ],
+)
+def test_a_question_of_no_use_is_named_with_file_and_line(write_json, changes, word):
+    path = write_json([question(0), question(1, **changes)])
+    lines = path.read_text().split('\n')
+    line = 1 + lines.index(' {', 3)
+    with pytest.raises(ValueError, match=rf'entries\.json, line {line}: {word}'):
+        read_questions(path, 4)
+
+
+@pytest.mark.parametrize(
+    'entry',
+    [
+        'text',
+        {'image': 'a', 'video': 'b', 'conversations': spoken('a', 'b')},
+        {'image': 7, 'conversations': spoken('a', 'b')},
+        {'image': 'a'},
+        {'image': 'a', 'conversations': spoken('a')},
+        {'image': 'a', 'conversations': spoken('a', 'b')[::-1]},
+        {'image': 'a', 'conversations': spoken('a', ' ')},
+    ],
+)
+def test_a_conversation_of_no_use_is_named_with_file_and_line(write_json, entry):
+    with pytest.raises(ValueError, match=r'entries\.json, line 2: '):
+        read_conversations(write_json([entry]))

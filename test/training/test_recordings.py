@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+
+import pytest
+
+from flash_vstream_ros.training.recordings import find_recording, list_recordings
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of all kinds of recordings, and of what is none."""
+    files = [
+        'clip.mp4',
+        'deep/Other.AVI',
+        'deep/log.mcap',
+        'bag/metadata.yaml',
+        'bag/bag_0.db3',
+        'frames/1000.png',
+        'frames/2000.png',
+        'notes.txt',
+        'patrol.json',
+        '.hidden/clip.mp4',
+    ]
+    for name in files:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def test_all_recordings_of_a_folder_are_found_by_their_names(folder):
+    found = list_recordings(folder)
+    assert {name: str(path.relative_to(folder)) for name, path in found.items()} == {
+        'bag': 'bag',
+        'clip': 'clip.mp4',
+        'deep/Other': 'deep/Other.AVI',
+        'deep/log': 'deep/log.mcap',
+        'frames': 'frames',
+    }
+
+
+def test_questions_say_which_recordings_are_meant(folder):
+    names = ['frames', 'patrol', 'none', 'frames']
+    questions = [{'video_name': n, 'question': 'q', 'answer': 'a', 'end_time': 1.0} for n in names]
+    (folder / 'questions.json').write_text(json.dumps(questions))
+    assert list_recordings(folder) == {
+        'frames': folder / 'frames',
+        'patrol': folder / 'patrol.json',
+        'none': folder / 'none',
+    }
+
+
+def test_images_are_recordings_where_that_is_asked_for(folder):
+    assert list(list_recordings(folder, images=True)) == ['frames/1000', 'frames/2000']
+
+
+@pytest.mark.parametrize(
+    ('name', 'file'),
+    [('clip', 'clip.mp4'), ('clip.mp4', 'clip.mp4'), ('bag', 'bag'), ('patrol', 'patrol.json')],
+)
+def test_a_recording_is_found_by_its_name(folder, name, file):
+    assert find_recording(folder, name) == folder / file
+
+
+def test_a_folder_without_recordings_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match='found none'):
+        list_recordings(tmp_path)
+    with pytest.raises(FileNotFoundError, match='no such folder'):
+        list_recordings(tmp_path / 'none')

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from flash_vstream_ros.core.pipeline import FlashVStream
+from flash_vstream_ros.training.stage0 import read_stage0_config, train_stage0
+
+RECIPE = Path(__file__).parents[2] / 'models/patrol-tiny/stage0.yaml'
+SMALL = """
+out: {out}
+steps: 2
+global_batch: 1
+micro_batch: 1
+patrols: 1
+patrol_seconds: 60
+vision: {{hidden_size: 16, intermediate_size: 16, num_hidden_layers: 1, num_attention_heads: 2,
+  image_size: 32, patch_size: 8}}
+model: {{hidden_size: 64, intermediate_size: 64, num_hidden_layers: 1, num_attention_heads: 2,
+  num_key_value_heads: 2, vocab_size: 700, mm_vision_select_layer: -1, compress_size: 4,
+  compress_long_memory_size: 2, video_long_memory_length: 4, video_Turing_memory_length: 2}}
+learning_rate: 0.01
+"""
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('stage0')
+    (folder / 'config.yaml').write_text(SMALL.format(out=folder / 'run'))
+    train_stage0(read_stage0_config(folder / 'config.yaml', {'stage': 0}))
+    return folder / 'run'
+
+
+def test_the_checkpoint_sees_and_speaks(run):
+    vstream = FlashVStream.from_pretrained(run / 'checkpoint')
+    memory = vstream.new_memory()
+    vstream.write(memory, np.zeros((24, 32, 3), np.uint8), 1)
+    answer = vstream.answer(memory.snapshot(), 'Where is the robot now?', max_new_tokens=3)
+    assert answer.answer_tokens
+
+
+def test_the_encoder_in_it_is_the_trained_one(run):
+    vstream = FlashVStream.from_pretrained(run / 'checkpoint')
+    state = next((run / 'state').glob('step-*/model.safetensors'))
+    from safetensors.torch import load_file
+
+    trained = load_file(state)
+    for name, parameter in vstream.encoder.tower.named_parameters():
+        assert torch.equal(parameter, trained[f'encoder.tower.{name}']), name
+
+
+def test_the_language_model_starts_wide(run):
+    language_model = FlashVStream.from_pretrained(run / 'checkpoint').language_model
+    weight = language_model.llama.model.layers[0].self_attn.q_proj.weight
+    assert weight.std().item() == pytest.approx(64**-0.5, rel=0.1)
+
+
+def test_a_finished_run_is_not_trained_again(run):
+    before = (run / 'checkpoint/model.safetensors.index.json').stat().st_mtime_ns
+    config = read_stage0_config(run.parent / 'config.yaml', {'stage': 0})
+    train_stage0(config)
+    assert (run / 'checkpoint/model.safetensors.index.json').stat().st_mtime_ns == before
+
+
+def test_the_recipe_in_the_box_can_be_read():
+    config = read_stage0_config(RECIPE, {'stage': 0})
+    assert config.vision['image_size'] == 96
+    assert config.steps > 0
+
+
+def test_an_unknown_key_is_named(tmp_path):
+    (tmp_path / 'a.yaml').write_text('out: x\npatrol: 3\n')
+    with pytest.raises(ValueError, match=r"unknown key 'patrol'.*did you mean patrols"):
+        read_stage0_config(tmp_path / 'a.yaml', {'stage': 0})
