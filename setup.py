@@ -34,9 +34,16 @@ setup(
     packages=[
         'flash_vstream_ros',
         'flash_vstream_ros.core',
+        'flash_vstream_ros.evaluation',
         'flash_vstream_ros.nodes',
         'flash_vstream_ros.replay',
+        'flash_vstream_ros.simulator',
+        'flash_vstream_ros.training',
     ],
     install_requires=requirements('core.txt'),
+    extras_require={
+        'training': requirements('training.txt'),
+        'evaluation': requirements('evaluation.txt'),
+    },
     entry_points={'console_scripts': ['flash_vstream = flash_vstream_ros.__main__:main']},
 )

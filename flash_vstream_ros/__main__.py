@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from flash_vstream_ros.evaluation.command import add_evaluate
 from flash_vstream_ros.replay.arguments import add_replay, add_verb
+from flash_vstream_ros.simulator.command import add_simulate
+from flash_vstream_ros.training.command import add_assemble, add_extract, add_train
 
 CHECKPOINT_SIZES = ('tiny', '100m', '1b', '7b')
 
@@ -65,6 +68,11 @@ def make_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest='verb', metavar='VERB', required=True)
     add_replay(verbs)
     _add_ask(verbs)
+    add_simulate(verbs)
+    add_assemble(verbs)
+    add_extract(verbs)
+    add_train(verbs)
+    add_evaluate(verbs)
     _add_random_checkpoint(verbs)
     return parser
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole path on a recording: camera topic, frame handler, question handler, answers.
 
-Run by `make demo`; `make demo VIDEO=clip.mp4`, `BAG=folder`, `MODEL=folder` take your own.
+Run by `make demo`: a simulated patrol, whose truth is shown beside what the small trained model
+says. `make demo VIDEO=clip.mp4`, `BAG=folder`, `MODEL=folder` take your own.
 """
 
 import argparse
@@ -13,14 +14,19 @@ import time
 from pathlib import Path
 
 from flash_vstream_ros.core.checkpoint_files import resolve_folder
-from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
 from flash_vstream_ros.nodes.processes import NodeProcess
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S
 from flash_vstream_ros.replay.recording import open_recording
-from flash_vstream_ros.replay.synthetic import make_recording
+from flash_vstream_ros.simulator.description import PatrolDescription
+from flash_vstream_ros.simulator.writing import Form, write_patrol
 
 SAMPLE_RATE_HZ = 1.0
-# A share of the recording's length, and what is asked then.
+MODEL = Path(__file__).parents[1] / 'models/patrol-tiny'
+# The patrol is one of the tests' seeds: the model has not been trained on it.
+PATROL = PatrolDescription(seed=2_500_000, seconds=180.0, rate_hz=5.0, size=(640, 480))
+ASKED_AT_ONCE, ASKED = 3, 15
+SPEED = 4.0
+# Of another recording: a share of its length, and what is asked then.
 QUESTIONS = (
     (0.25, 'What do you see?', []),
     (0.5, 'Is there a person?', ['yes', 'no']),
@@ -51,6 +57,20 @@ def write_questions(path: Path, seconds: float) -> None:
     path.write_text(json.dumps(entries, indent=1))
 
 
+def record(path: Path, questions: Path) -> None:
+    """Record a simulated patrol, in place of that of an earlier demo, with questions to it."""
+    for old in (path, *path.parent.glob(f'{path.stem}.*.json')):
+        old.unlink(missing_ok=True)
+    write_patrol(path, PATROL, Form('mp4', questions=ASKED, at_once=ASKED_AT_ONCE))
+    asked = json.loads(path.with_name(f'{path.stem}.questions.json').read_text())
+    entries = [
+        {'at': entry['end_time'], 'question': entry['question'], 'truth': entry['answer'],
+         'choices': entry.get('choices', []), 'max_new_tokens': 48}
+        for entry in asked
+    ]  # fmt: skip
+    questions.write_text(json.dumps(entries, indent=1))
+
+
 def length_s(path: Path, topic: str | None) -> float:
     """Length of a recording; counted frame by frame where the file does not say."""
     recording = open_recording(path, topic)
@@ -65,26 +85,32 @@ def main() -> int:
     arguments = parse_arguments()
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
+    is_simulated = not (arguments.video or arguments.bag)
+    path = arguments.video or arguments.bag or out / 'recording.mp4'
+    questions = out / 'questions.json'
     try:
-        path = arguments.video or arguments.bag or out / 'recording.mp4'
-        if not (arguments.video or arguments.bag):
-            make_recording(path, 'mp4', seconds=30.0, rate_hz=30.0, size=(1280, 720))
-        seconds = length_s(path, arguments.topic)
+        if is_simulated:
+            record(path, questions)
+        else:
+            write_questions(questions, length_s(path, arguments.topic))
         # Here, so that the progress of a download is seen; the nodes write to log files.
-        model = resolve_folder(arguments.model) if arguments.model else None
+        model = resolve_folder(arguments.model or str(MODEL))
     except (ValueError, OSError) as error:
         print(f'demo: {error}', file=sys.stderr)
         return 1
-    model = model or make_random_checkpoint(out / 'random-checkpoint')
-    if not arguments.model:
-        print('The model is a tiny random checkpoint: its answers mean nothing.')
-    questions = out / 'questions.json'
-    write_questions(questions, seconds)
-    return run(path, arguments.topic, model, questions, out)
+    if not is_simulated and not arguments.model:
+        print(
+            'The model knows simulated patrols only: what it says of this recording means little.'
+        )
+    return run(path, arguments.topic, model, questions, out, SPEED if is_simulated else 1.0)
 
 
-def run(path: Path, topic: str | None, model: str | Path, questions: Path, out: Path) -> int:
+def run(
+    path: Path, topic: str | None, model: str | Path, questions: Path, out: Path, speed: float
+) -> int:
     """Start both nodes and the replay, and wait for the replay's end.
+
+    :param speed: 2.0 plays twice as fast as it was recorded.
 
     :returns: its exit status; 1 where a node ended before it.
     """
@@ -92,7 +118,7 @@ def run(path: Path, topic: str | None, model: str | Path, questions: Path, out: 
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     os.environ.setdefault('ROS_DOMAIN_ID', str(random.randint(1, 100)))
     arguments = [str(path), '--questions', str(questions), '--out', str(out / 'answers.jsonl'),
-                 '--picture', str(out / 'memory.png')]  # fmt: skip
+                 '--picture', str(out / 'memory.png'), '--speed', str(speed)]  # fmt: skip
     arguments += ['--topic', topic] if topic else []
     sampling = {'model': model, 'sample_rate': SAMPLE_RATE_HZ}
     with (

@@ -102,7 +102,7 @@ fi
 echo unfinished >"$stamp"
 echo 'installing the requirements, 1.5 GB and more: this takes minutes'
 requirements=()
-for file in core ros dev; do requirements+=(-r "$root/requirements/$file.txt"); done
+for file in core ros dev training evaluation; do requirements+=(-r "$root/requirements/$file.txt"); done
 "$venv/bin/python" -m pip install --quiet -c "$root/requirements/constraints.txt" "${requirements[@]}" </dev/null
 "$venv/bin/python" "$root/scripts/mend_wheels.py"
 digest >"$stamp"

@@ -18,7 +18,8 @@ from flash_vstream_ros.replay.questions import Question
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S
 from flash_vstream_ros.replay.recording import open_recording
 from flash_vstream_ros.replay.replay import Replay
-from flash_vstream_ros.replay.synthetic import make_recording
+from flash_vstream_ros.simulator.description import PatrolDescription
+from flash_vstream_ros.simulator.writing import Form, write_patrol
 
 PUBLISHED = 'IVGSZ/Flash-VStream-7b'
 TOKENS = 681  # of a full memory
@@ -48,11 +49,16 @@ def main() -> int:
         return 1
     print(f'{arguments.model}: all keys and shapes as published; encoder {vstream.encoder_id}')
     with tempfile.TemporaryDirectory() as folder:
-        clip = Path(folder) / 'walk.mp4'
-        ask(vstream, arguments.video or make_recording(clip, 'mp4', seconds=35.0))
+        ask(vstream, arguments.video or record(Path(folder) / 'patrol.mp4'))
     if torch.cuda.is_available():
         print(f'peak VRAM {torch.cuda.max_memory_allocated() / 1e9:.2f} GB')
     return 0
+
+
+def record(path: Path) -> Path:
+    """Record a simulated patrol that is long enough for all questions."""
+    write_patrol(path, PatrolDescription(0, 35.0, 10.0, (640, 480)), Form('mp4', questions=0))
+    return path
 
 
 def ask(vstream: FlashVStream, video: Path) -> None:

@@ -30,6 +30,7 @@ def result_of(question: Question, answer: Answer, start_ns: int) -> dict[str, An
         'at': question.at,
         'question': question.question,
         'answer': answer.text,
+        'truth': question.truth,
         'status': STATUS_NAMES[answer.status],
         'message': answer.message,
         'choices': list(question.choices),
@@ -48,27 +49,33 @@ def result_of(question: Question, answer: Answer, start_ns: int) -> dict[str, An
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
-    """Results for a person to read: one line each, columns aligned."""
-    rows = [('asked at', 'question', 'answer', 'frames', 'newest', 'first token', 'answered in')]
+    """Results for a person: one line each, columns aligned; the truth where it is known."""
+    has_truth = any(result['truth'] for result in results)
+    columns = ['asked at', 'question', 'answer', 'truth']
+    columns += ['frames', 'newest', 'first token', 'answered in']
+    rows = [columns]
     for result in results:
         newest = '-' if result['newest_at'] is None else f'{result["newest_at"]:.1f} s'
         said = result['answer'] if result['status'] == 'OK' else result['status']
         rows.append(
-            (
+            [
                 f'{result["at"]:.1f} s',
                 _shorten(result['question']),
                 _shorten(said),
+                _shorten(result['truth']),
                 str(result['frames_seen']),
                 newest,
                 f'{result["time_to_first_token"] * 1e3:.0f} ms',
                 f'{result["total_time"] * 1e3:.0f} ms',
-            )
+            ]
         )
+    if not has_truth:
+        rows = [[*row[:3], *row[4:]] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ['  '.join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
     return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
 
 
-def _shorten(text: str, width: int = 40) -> str:
+def _shorten(text: str, width: int = 64) -> str:
     printable = ''.join(c if c.isprintable() else '·' for c in text.strip())
     return printable if len(printable) <= width else printable[: width - 3] + '...'

@@ -38,6 +38,7 @@ def test_a_result_holds_question_answer_stamps_and_times():
         'at': 8.0,
         'question': 'Where is the cup?',
         'answer': 'on the table',
+        'truth': '',
         'status': 'OK',
         'message': '',
         'choices': [],
@@ -103,3 +104,12 @@ def test_a_character_that_cannot_be_printed_does_not_break_the_table():
     lines = table([result_of(QUESTION, answer(text='a\nb\tc\x1b[2J'), START_NS)]).split('\n')
     assert len(lines) == 3
     assert '\x1b' not in lines[2]
+
+
+def test_the_truth_stands_beside_the_answer_where_it_is_known():
+    told = Question(8.0, 'Where is the cup?', truth='In the kitchen.')
+    lines = table([result_of(q, answer(), START_NS) for q in (told, QUESTION)]).split('\n')
+    place = lines[0].index('truth')
+    assert lines[2][place:].startswith('In the kitchen.')
+    assert not lines[3][place : place + 15].strip()
+    assert 'truth' not in table([result_of(QUESTION, answer(), START_NS)])

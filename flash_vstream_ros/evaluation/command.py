@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verb ``evaluate``. Quick to import: nothing of torch."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from flash_vstream_ros.core.config import FrameHandlerConfig, QuestionHandlerConfig
+from flash_vstream_ros.replay.arguments import add_verb
+
+NEEDED = 'needs matplotlib and openai: pip install -r requirements/evaluation.txt'
+EVALUATE_HELP = """\
+Answers the questions of a data set, each at its moment of its stream, from what a memory or
+a baseline of the same token budget shows of the stream, and says how many answers are right.
+Interrupted, it goes on where it stood when the same command is given again; so inputs can be
+added as well.
+
+DATA is a folder with a questions.json, VStream-QA's, or a JSON file of that form. Results:
+OUT/answers.jsonl, report.md, results.json, plots.
+
+inputs: star, question_only, last_frame, newest_4, newest_10, uniform, average_pool,
+algorithm_1, neighbours, no_abstract, no_temporal, no_retrieved, no_spatial, exemplars; or all
+
+examples:
+  evaluate --model models/patrol-tiny --data data/test --out results/test
+  evaluate --model models/patrol-tiny --data data/test --out results/test \\
+      --features data/test/features --input all --input uniform=runs/uniform
+  OPENAI_BASE_URL=http://localhost:8000/v1 OPENAI_API_KEY=none OPENAI_MODEL=judge \\
+      evaluate --model owner/name --data VStream-QA --out results/vstream --judge llm
+"""
+
+
+def add_evaluate(verbs: Any) -> None:
+    """Add the verb ``evaluate``."""
+    summary = 'how many answers are right, on a data set'
+    parser = add_verb(verbs, 'evaluate', summary, EVALUATE_HELP)
+    add = parser.add_argument
+    add('--model', required=True, metavar='DIR', help='checkpoint: a folder, or a hub id')
+    add('--data', required=True, type=Path, metavar='DATA', help='folder or JSON file')
+    add('--out', required=True, type=Path, metavar='OUT', help='folder of the results')
+    add(
+        '--input',
+        action='append',
+        default=[],
+        metavar='NAME[=MODEL]',
+        help='what the model reads of a stream, and the checkpoint that was trained on just that '
+        '(default: star, with --model); give it several times',
+    )
+    add(
+        '--features',
+        type=Path,
+        metavar='DIR',
+        help='stored features of the streams, as extract makes them; --sample-rate is theirs then',
+    )
+    add(
+        '--path',
+        choices=('streaming', 'whole'),
+        default='streaming',
+        help='streaming: as on the robot; whole: each memory from the whole video until then '
+        '(default: %(default)s)',
+    )
+    add(
+        '--judge',
+        choices=('exact', 'llm'),
+        default='exact',
+        help='of open answers: the same words, or what a language model behind OPENAI_BASE_URL, '
+        'OPENAI_API_KEY and OPENAI_MODEL says (default: %(default)s)',
+    )
+    add('--limit', type=_positive, metavar='N', help='the first N questions only')
+    _add_tunables(parser)
+    parser.set_defaults(run=lambda arguments: _evaluate(parser, arguments))
+
+
+def _add_tunables(parser: argparse.ArgumentParser) -> None:
+    for config, name, kind, metavar, text in (
+        (FrameHandlerConfig, 'sample_rate', float, 'HZ', 'frames per second; 0: all of them'),
+        (FrameHandlerConfig, 'device', str, 'D', 'torch device; auto: CUDA if present'),
+        (FrameHandlerConfig, 'dtype', str, 'T', 'auto, float32, bfloat16 or float16'),
+        (QuestionHandlerConfig, 'max_new_tokens', int, 'N', 'tokens of an answer at most'),
+    ):
+        parser.add_argument(
+            f'--{name.replace("_", "-")}',
+            type=kind,
+            default=getattr(config, name),
+            metavar=metavar,
+            help=f'{text} (default: %(default)s)',
+        )
+
+
+def _evaluate(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    try:
+        FrameHandlerConfig(sample_rate=arguments.sample_rate, dtype=arguments.dtype)
+        QuestionHandlerConfig(max_new_tokens=arguments.max_new_tokens)
+    except ValueError as error:
+        parser.error(str(error))
+    # Only now, because it imports torch.
+    from flash_vstream_ros.evaluation.job import run_evaluation
+
+    try:
+        return run_evaluation(arguments)
+    except ModuleNotFoundError as error:
+        if error.name not in ('matplotlib', 'openai'):
+            raise
+        raise ValueError(f'{NEEDED}: {error}') from error
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'expected a whole number from 1 on, got {text!r}')
+    return value

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An evaluation: all questions of a data folder to all inputs, resumable at any moment."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flash_vstream_ros.core.checkpoint_files import resolve_folder
+from flash_vstream_ros.core.config import FrameHandlerConfig, QuestionHandlerConfig
+from flash_vstream_ros.core.pipeline import FlashVStream
+from flash_vstream_ros.evaluation.dataset import StreamQuestion, find_question_files, read_dataset
+from flash_vstream_ros.evaluation.inputs import Source, StreamInput, make_input
+from flash_vstream_ros.evaluation.json_lines import JsonLines
+from flash_vstream_ros.evaluation.run_folder import (
+    ANSWERS,
+    checkpoint_digest,
+    file_digest,
+    settle,
+)
+from flash_vstream_ros.evaluation.runner import (
+    Asked,
+    Key,
+    RunningInput,
+    StreamRun,
+    by_stream,
+    key_of,
+)
+from flash_vstream_ros.evaluation.streams import (
+    RecordedStream,
+    StoredStream,
+    Stream,
+    ask_times,
+    find_feature_file,
+    find_stream_recording,
+)
+from flash_vstream_ros.evaluation.whole_video import WholeVideoInput
+from flash_vstream_ros.training.tower import tower_id
+
+logger = logging.getLogger(__name__)
+
+PATHS = ('streaming', 'whole')
+Progress = Callable[[Iterable[dict[str, Any]]], Iterable[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What to evaluate.
+
+    :param model: the checkpoint of every input that has none of its own.
+    :param inputs: names of inputs, each with its own checkpoint, or None.
+    :param features: folder of stored features; None: recordings are encoded.
+    :param path: ``streaming``, or ``whole``: each memory from the whole video at once.
+    :param limit: so many questions only, the first; None: all.
+    """
+
+    model: str
+    data: Path
+    out: Path
+    inputs: dict[str, str | None]
+    features: Path | None = None
+    device: str = FrameHandlerConfig.device
+    dtype: str = FrameHandlerConfig.dtype
+    sample_rate: float = FrameHandlerConfig.sample_rate
+    path: str = PATHS[0]
+    max_new_tokens: int = QuestionHandlerConfig.max_new_tokens
+    limit: int | None = None
+
+
+class Evaluation:
+    """Reads data and models, then answers what has no answer in the folder yet.
+
+    :raises OSError: a file or recording is missing.
+    :raises ValueError: the data, a model or the results of an earlier run cannot be used.
+    """
+
+    def __init__(self, config: EvaluationConfig) -> None:
+        self.config = config
+        self.questions = read_dataset(config.data)[: config.limit]
+        self._streams = by_stream(self.questions)
+        self._paths = {id(group): self._find(group) for group in self._streams}
+        self._models = {
+            model: FlashVStream.from_pretrained(model, config.device, config.dtype)
+            for model in dict.fromkeys(own or config.model for own in config.inputs.values())
+        }
+        self._towers = {model: tower_id(resolve_folder(model)) for model in self._models}
+        self.inputs = {name: own or config.model for name, own in config.inputs.items()}
+        self._check_budgets()
+        self._settle()
+
+    def _check_budgets(self) -> None:
+        budgets = {model: vstream.geometry.tokens for model, vstream in self._models.items()}
+        if len(set(budgets.values())) > 1:
+            listed = ', '.join(f'{model}: {tokens}' for model, tokens in budgets.items())
+            raise ValueError(
+                f'--input: expected models whose memories have equally many tokens, as inputs are '
+                f'compared at an equal budget, got {listed}; evaluate them in different --out'
+            )
+
+    def _find(self, group: Sequence[StreamQuestion]) -> Path:
+        """Find a stream's features or recording; what is wrong with it is said before the work."""
+        if self.config.features is None:
+            return find_stream_recording(group[0])
+        path = find_feature_file(self.config.features, group[0])
+        ask_times(_naming(group[0], StoredStream, path), group)
+        return path
+
+    def _settle(self) -> None:
+        config = self.config
+        settings = {
+            'data': file_digest(find_question_files(config.data)),
+            'path': config.path,
+            'source': 'recordings' if config.features is None else 'features',
+            'sample_rate': config.sample_rate,
+            'max_new_tokens': config.max_new_tokens,
+            'dtype': sorted({str(v.projector[0].weight.dtype) for v in self._models.values()}),
+        }
+        digests = {model: checkpoint_digest(model) for model in self._models}
+        inputs = {
+            name: {
+                'weights': digests[model],
+                'retrained': name == 'star' or config.inputs[name] is not None,
+                'description': self._make(name, None).description,
+            }
+            for name, model in self.inputs.items()
+        }
+        settle(config.out, settings, inputs)
+
+    def _make(self, name: str, side: int | None) -> StreamInput:
+        vstream = self._models[self.inputs[name]]
+        made = make_input(name, vstream, side)  # also says whether there is such an input
+        if self.config.path == 'whole':
+            source = Source(made.geometry, vstream.attention, vstream.encoder_id, vstream.device)
+            return WholeVideoInput(name, source)
+        return made
+
+    def run(self, progress: Progress = iter) -> list[dict[str, Any]]:
+        """Answer all questions that have no answer yet.
+
+        :param progress: goes around the new answers, as tqdm does.
+        :returns: a record of each answer to these questions, those of earlier runs included.
+        :raises OSError: a result cannot be written; all before it are kept.
+        :raises ValueError: a stream cannot be used; the question's file and line are named.
+        """
+        with JsonLines(self.config.out / ANSWERS) as answers:
+            done = {key_of(record) for record in answers.records}
+            for record in progress(self._answer(done)):
+                answers.append(record)
+            wanted = {(i, q.set_name, q.id) for q in self.questions for i in self.inputs}
+            return [record for record in answers.records if key_of(record) in wanted]
+
+    def _answer(self, done: set[Key]) -> Iterator[dict[str, Any]]:
+        for group in self._streams:
+            open_inputs = {
+                q.id: frozenset(i for i in self.inputs if (i, q.set_name, q.id) not in done)
+                for q in group
+            }
+            for tower in dict.fromkeys(self._towers.values()):
+                names = [i for i in self.inputs if self._towers[self.inputs[i]] == tower]
+                yield from self._answer_stream(group, names, open_inputs)
+
+    def _answer_stream(
+        self,
+        group: Sequence[StreamQuestion],
+        names: Sequence[str],
+        open_inputs: dict[str, frozenset[str]],
+    ) -> Iterator[dict[str, Any]]:
+        """Answer the questions of one stream for the inputs whose models share an encoder."""
+        asked_names = [n for n in names if any(n in open_ for open_ in open_inputs.values())]
+        if not asked_names:
+            return
+        stream = self._open(group, asked_names)
+        times = ask_times(stream, group)
+        asked = [
+            Asked(question, at_ns, open_inputs[question.id] & set(asked_names))
+            for question, at_ns in zip(group, times, strict=True)
+        ]
+        inputs = {
+            name: RunningInput(
+                _naming(group[0], self._make, name, stream.side), self._models[self.inputs[name]]
+            )
+            for name in asked_names
+        }
+        run = StreamRun(stream, [a for a in asked if a.inputs], inputs, self.config.max_new_tokens)
+        yield from run
+        if run.left_out:
+            logger.warning(
+                '%s: %d frames were left out, as their features are not finite: stamped %s ns',
+                self._paths[id(group)],
+                len(run.left_out),
+                run.left_out,
+            )
+
+    def _open(self, group: Sequence[StreamQuestion], names: Sequence[str]) -> Stream:
+        path, model = self._paths[id(group)], self.inputs[names[0]]
+        if self.config.features is None:
+            return _naming(
+                group[0], RecordedStream, path, self._models[model], self.config.sample_rate
+            )
+        stream = StoredStream(path)
+        width = self._models[model].geometry.feature_width
+        if stream.file.width != width:
+            raise ValueError(
+                f'{group[0].source}: {path}: features of width {stream.file.width}, but {model} '
+                f'has a geometry of width {width}'
+            )
+        if stream.file.encoder_id not in ('', self._towers[model]):
+            raise ValueError(
+                f'{group[0].source}: {path}: features of encoder {stream.file.encoder_id}, but '
+                f'{model} has encoder {self._towers[model]}; extract them again'
+            )
+        return stream
+
+
+def _naming(question: StreamQuestion, make: Callable[..., Any], *arguments: object) -> Any:
+    """Make something of a stream; an error names the question's file and line."""
+    try:
+        return make(*arguments)
+    except ValueError as error:
+        raise ValueError(f'{question.source}: {error}') from error

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The job of the verb ``evaluate``: answers, judgements, report."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from flash_vstream_ros.evaluation.dataset import StreamQuestion
+from flash_vstream_ros.evaluation.evaluation import Evaluation, EvaluationConfig
+from flash_vstream_ros.evaluation.inputs import INPUTS
+from flash_vstream_ros.evaluation.json_lines import JsonLines
+from flash_vstream_ros.evaluation.llm_judge import (
+    LanguageModelJudge,
+    judge_answers,
+    with_verdicts,
+)
+from flash_vstream_ros.evaluation.plots import import_pyplot, write_plots
+from flash_vstream_ros.evaluation.report import REPORT, write_report
+from flash_vstream_ros.evaluation.run_folder import ANSWERS, JUDGEMENTS, read_settings
+from flash_vstream_ros.evaluation.summary import summarise
+
+logger = logging.getLogger(__name__)
+ALL = 'all'
+
+
+def parse_inputs(texts: Sequence[str]) -> dict[str, str | None]:
+    """Read ``NAME`` and ``NAME=MODEL`` of a command line; ``all`` is every input.
+
+    :returns: the model of each input; None: the common one.
+    :raises ValueError: there is no such input, or two models are given for one.
+    """
+    inputs: dict[str, str | None] = {}
+    for text in texts or ['star']:
+        name, equals, model = text.partition('=')
+        if (name not in INPUTS and text != ALL) or (equals and not model):
+            raise ValueError(
+                f'--input: expected NAME or NAME=MODEL with one of {", ".join(INPUTS)}, or '
+                f'{ALL}, got {text!r}'
+            )
+        for each in INPUTS if name == ALL else (name,):
+            if model and inputs.get(each):
+                raise ValueError(f'--input: two models for {each}: {inputs[each]} and {model}')
+            inputs[each] = model or inputs.get(each)
+    return inputs
+
+
+def run_evaluation(arguments: argparse.Namespace) -> int:
+    """Evaluate.
+
+    :param arguments: of the command line.
+    :returns: exit status.
+    :raises OSError: a file cannot be read or written.
+    :raises ValueError: the data or a checkpoint cannot be used.
+    """
+    config = EvaluationConfig(
+        model=arguments.model,
+        data=arguments.data,
+        out=arguments.out,
+        inputs=parse_inputs(arguments.input),
+        features=arguments.features,
+        device=arguments.device,
+        dtype=arguments.dtype,
+        sample_rate=arguments.sample_rate,
+        path=arguments.path,
+        max_new_tokens=arguments.max_new_tokens,
+        limit=arguments.limit,
+    )
+    judge = LanguageModelJudge.from_environment() if arguments.judge == 'llm' else None
+    import_pyplot()
+    evaluation = Evaluation(config)
+    with logging_redirect_tqdm([logging.getLogger()]):
+        evaluation.run(partial(tqdm, unit='answer', disable=None))
+        records = _judged(config.out, evaluation.questions, judge)
+    summary = summarise(records, read_settings(config.out))
+    write_report(config.out, summary, write_plots(config.out, summary))
+    for name, item in summary['inputs'].items():
+        logger.info('%s: %.1f %% right', name, 100 * item['overall']['share'])
+    logger.info('%s', config.out / REPORT)
+    failed = sum(item['failed_judgements'] for item in summary['inputs'].values())
+    if failed:
+        logger.error('%d judgements failed; run the same command again to try them again', failed)
+    return int(bool(failed))
+
+
+def _judged(
+    out: Path, questions: Sequence[StreamQuestion], judge: LanguageModelJudge | None
+) -> list[dict[str, Any]]:
+    """All answers in the folder to these questions, also of inputs of earlier runs."""
+    asked = {(question.set_name, question.id) for question in questions}
+    with JsonLines(out / ANSWERS) as answers:
+        records = [r for r in answers.records if (r['set'], r['id']) in asked]
+    verdicts = {}
+    if judge is not None:
+        with JsonLines(out / JUDGEMENTS) as judgements:
+            progress = partial(tqdm, unit='judgement', disable=None)
+            verdicts = judge_answers(judge, records, judgements, progress)
+    return with_verdicts(records, verdicts)

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Streams of features: stored ones, or a recording that is encoded as the robot does it."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from safetensors import safe_open
+from torch import Tensor
+
+from flash_vstream_ros.core.pipeline import FlashVStream
+from flash_vstream_ros.core.sampler import Decision, FrameSampler
+from flash_vstream_ros.evaluation.dataset import StreamQuestion
+from flash_vstream_ros.replay.recorded_frame import NS_PER_S
+from flash_vstream_ros.replay.recording import open_recording
+from flash_vstream_ros.training.features import FeatureFile, open_features
+from flash_vstream_ros.training.recordings import find_recording
+
+logger = logging.getLogger(__name__)
+
+# Where recordings and features of a data folder may lie; the others are VStream-QA's.
+RECORDING_FOLDERS = ('', 'ego4d_videos', 'ego4d_frames', 'movienet_videos', 'movienet_frames')
+FEATURE_FOLDERS = ('', 'ego4d_video_features', 'movienet_video_features')
+_ROWS = 256  # of a feature file read at once
+
+
+class Stream(Protocol):
+    """The features of one stream."""
+
+    side: int  # P of its maps
+    start_ns: int  # stamp of the recording's first frame, from which questions count
+    end_s: float | None  # the last second at which a question can be asked; None: not known yet
+    frame_count: int | None
+
+    def __iter__(self) -> Iterator[tuple[int, Tensor]]:
+        """Stamps in nanoseconds and (P, P, D) features, in order of time."""
+
+    def second_of(self, share: float) -> float:
+        """The second at which this share of the frames has been seen."""
+
+
+class StoredStream:
+    """Features that were computed before.
+
+    :param path: of the file.
+    :raises OSError: it is missing.
+    :raises ValueError: it holds something else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.file: FeatureFile = open_features(path)
+        self.side = self.file.side
+        self.start_ns = self.file.start_ns
+        self.end_s: float | None = self.file.end_s
+        self.frame_count: int | None = len(self.file.stamps_ns)
+
+    def __iter__(self) -> Iterator[tuple[int, Tensor]]:
+        stamps_ns = self.file.stamps_ns.tolist()
+        with safe_open(self.file.path, 'pt') as file:
+            rows = file.get_slice('feature')
+            for begin in range(0, len(stamps_ns), _ROWS):
+                # (n, N, D) -> (n, P, P, D); float32, in which memories compute
+                maps = rows[begin : begin + _ROWS].unflatten(1, (self.side, self.side)).float()
+                yield from zip(stamps_ns[begin : begin + _ROWS], maps, strict=True)
+
+    def second_of(self, share: float) -> float:
+        """The second at which this share of the frames has been seen."""
+        stamps_ns = self.file.stamps_ns
+        row = max(round(share * len(stamps_ns)) - 1, 0)
+        return (int(stamps_ns[row]) - self.start_ns) / NS_PER_S
+
+
+class RecordedStream:
+    """A recording, sampled and encoded frame by frame as the frame handler does it.
+
+    :param sample_rate: frames per second of stamp time; 0: all.
+    :raises OSError: it is missing.
+    :raises ValueError: it cannot be read.
+    """
+
+    def __init__(self, path: Path, vstream: FlashVStream, sample_rate: float) -> None:
+        self.path = path
+        self._recording = open_recording(path)
+        self._vstream = vstream
+        self._sample_rate = sample_rate
+        self.side = vstream.geometry.feature_side
+        self.start_ns = self._recording.start_ns
+        self.frame_count = self._recording.frame_count
+        self.end_s: float | None = None
+        if self._recording.duration_ns is not None:
+            self.end_s = self._recording.duration_ns / NS_PER_S + self._period_s()
+
+    def _period_s(self) -> float:
+        """How long the last frame stands for."""
+        return 1.0 / self._sample_rate if self._sample_rate else 1.0
+
+    def __iter__(self) -> Iterator[tuple[int, Tensor]]:
+        sampler = FrameSampler(self._sample_rate)
+        newest_ns = self.start_ns
+        for frame in self._recording:
+            decision = sampler.decide(frame.stamp_ns)
+            if decision is Decision.NEW_STREAM:
+                raise ValueError(
+                    f'{self.path}: the stamps jump back to {frame.stamp_ns} ns: expected one '
+                    f'stream; cut the recording there'
+                )
+            if decision is Decision.TAKE:
+                try:
+                    feature = self._vstream.encode(frame.decode()[None])[0]
+                except ValueError as error:
+                    sampler.give_back()
+                    logger.warning(
+                        '%s: the frame stamped %d ns is left out: %s',
+                        self.path,
+                        frame.stamp_ns,
+                        error,
+                    )
+                    continue
+                newest_ns = frame.stamp_ns
+                yield frame.stamp_ns, feature
+        if self._recording.ended_early:
+            logger.warning('%s', self._recording.ended_early)
+        self.end_s = (newest_ns - self.start_ns) / NS_PER_S + self._period_s()
+
+    def second_of(self, share: float) -> float:
+        """The second at which this share of the frames has been seen."""
+        if self._recording.duration_ns is None:
+            raise ValueError(
+                f'{self.path}: its length is not known, and questions to it are asked at a shot; '
+                f'extract its features first'
+            )
+        return share * self._recording.duration_ns / NS_PER_S
+
+
+def find_stream_recording(question: StreamQuestion) -> Path:
+    """Find the recording that a question is about, beside its file.
+
+    :raises FileNotFoundError: there is none; the question's file and line are named.
+    """
+    folder = question.file.parent
+    for name in dict.fromkeys((question.video, question.video_name)):
+        for place in RECORDING_FOLDERS:
+            path = find_recording(folder / place, name)
+            if path.exists():
+                return path
+    raise FileNotFoundError(
+        f'{question.source}: the recording {question.video!r} is missing: expected a folder of '
+        f'that name or a video, bag or description {question.video}.* in {folder} or, in it, '
+        f'{", ".join(RECORDING_FOLDERS[1:])}'
+    )
+
+
+def find_feature_file(folder: Path, question: StreamQuestion) -> Path:
+    """Find the stored features of the stream that a question is about.
+
+    :param folder: where features lie.
+    :raises FileNotFoundError: there are none; the question's file and line are named.
+    """
+    for name in dict.fromkeys((question.video, question.video_name)):
+        for place in FEATURE_FOLDERS:
+            path = folder / place / f'{name}.safetensors'
+            if path.is_file():
+                return path
+    raise FileNotFoundError(
+        f'{question.source}: the features of {question.video!r} are missing: expected '
+        f'{folder / question.video}.safetensors; extract makes them'
+    )
+
+
+def ask_times(stream: Stream, questions: Sequence[StreamQuestion]) -> list[int]:
+    """When questions are asked, in nanoseconds since the recording's first frame.
+
+    :raises ValueError: beyond the stream's end, as far as that is known; file and line are named.
+    """
+    times = []
+    for question in questions:
+        at_s = question.at_s
+        if at_s is None:
+            at_s = stream.second_of(question.at_share)
+        check_within(stream, question, at_s)
+        times.append(round(at_s * NS_PER_S))
+    return times
+
+
+def check_within(stream: Stream, question: StreamQuestion, at_s: float) -> None:
+    """Check that the stream goes on until a question is asked.
+
+    :raises ValueError: it does not; the question's file and line are named.
+    """
+    if stream.end_s is not None and at_s > stream.end_s:
+        raise ValueError(
+            f'{question.source}: asked at {at_s:g} s, which lies beyond the stream: '
+            f'{question.video!r} ends at {stream.end_s:g} s'
+        )

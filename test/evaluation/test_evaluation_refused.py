@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an evaluation refuses, by file and line, before or instead of answering."""
+
+import pytest
+from evaluation_samples import entry, scenes, write_features, write_json
+
+from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
+from flash_vstream_ros.evaluation.evaluation import Evaluation
+from flash_vstream_ros.training.tower import tower_id
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'max_new_tokens': 7}, 'max_new_tokens: the results here were made with 6, not 7'),
+        ({'path': 'whole', 'inputs': ('star',)}, "path: .* 'streaming', not 'whole'"),
+        ({'dtype': 'bfloat16'}, 'dtype: .*float32.*, not .*bfloat16'),
+    ],
+)
+def test_results_of_other_settings_are_not_mixed_in(configure, changes, message):
+    Evaluation(configure()).run()
+    with pytest.raises(ValueError, match=rf'run\.json: {message}.*choose another --out'):
+        Evaluation(configure(**changes))
+
+
+def test_results_of_another_model_are_not_mixed_in(configure, other_checkpoint):
+    Evaluation(configure()).run()
+    with pytest.raises(ValueError, match=r'run\.json: input star: weights: the results here'):
+        Evaluation(configure(model=str(other_checkpoint)))
+
+
+def test_results_of_other_questions_are_not_mixed_in(configure, data):
+    Evaluation(configure()).run()
+    write_json(data / 'questions.json', [entry(0, question='Another?')])
+    with pytest.raises(ValueError, match=r'run\.json: data: the results here'):
+        Evaluation(configure())
+
+
+def test_a_damaged_run_file_is_named(configure):
+    config = configure()
+    Evaluation(config).run()
+    (config.out / 'run.json').write_text('{"version": ')
+    with pytest.raises(ValueError, match=r'run\.json: not the settings of an evaluation'):
+        Evaluation(config)
+
+
+def test_a_missing_stream_is_said_before_anything_is_answered(configure, data):
+    (data / 'features/round.safetensors').unlink()
+    with pytest.raises(FileNotFoundError, match=r"questions\.json, line 7: .*'round' are missing"):
+        Evaluation(configure())
+    assert not configure().out.exists()
+
+
+def test_a_question_beyond_the_stream_is_said_before_anything_is_answered(configure, data):
+    write_features(data / 'features/round.safetensors', scenes(20))
+    with pytest.raises(ValueError, match=r'questions\.json, line 10: asked at 25.5 s, which lies'):
+        Evaluation(configure())
+    assert not configure().out.exists()
+
+
+def test_features_of_another_width_are_named(configure, data):
+    write_features(data / 'features/walk.safetensors', scenes(40))
+    with pytest.raises(ValueError, match=r'line 2: .*walk.* width 6, but .* of width 40'):
+        Evaluation(configure()).run()
+
+
+def test_features_of_another_encoder_are_named(configure, data, checkpoint, vstream):
+    features = scenes(40, vstream.geometry)
+    path = data / 'features/walk.safetensors'
+    write_features(path, features, encoder_id=tower_id(checkpoint))
+    assert len(Evaluation(configure('same')).run()) == 30
+    write_features(path, features, encoder_id='0123456789abcdef')
+    with pytest.raises(ValueError, match=r'line 2: .*encoder 0123456789abcdef, but .*extract'):
+        Evaluation(configure('other')).run()
+
+
+def test_maps_that_do_not_fit_the_memory_are_named(configure, data, vstream):
+    features = scenes(40, vstream.geometry)[:, :6, :6]
+    write_features(data / 'features/walk.safetensors', features)
+    with pytest.raises(ValueError, match=r'questions\.json, line 2: detail_side: expected a divi'):
+        Evaluation(configure()).run()
+
+
+def test_a_missing_model_is_named(configure):
+    with pytest.raises(ValueError, match='nowhere: no such folder'):
+        Evaluation(configure(model='nowhere'))
+
+
+def test_models_of_another_budget_are_refused(configure, tmp_path):
+    large = make_random_checkpoint(tmp_path / 'large')
+    with pytest.raises(ValueError, match=r'equally many tokens.*checkpoint: 93, .*large: 681'):
+        Evaluation(configure(inputs={'star': None, 'uniform': str(large)}))
