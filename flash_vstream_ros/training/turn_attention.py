@@ -114,8 +114,10 @@ def _attend_prefix_and_self(
     to_own = query @ own[0].transpose(-1, -2)  # (B, H, T, N, N)
     later = torch.ones(longest, longest, dtype=torch.bool, device=query.device).triu(1)
     weights = torch.cat([to_prefix, to_own.masked_fill(later, -torch.inf)], -1).softmax(-1)
-    seen = weights[..., : prefix[1].shape[2]].flatten(2, 3) @ prefix[1]  # (B, H, T * N, d)
-    return seen.unflatten(2, (turns, longest)) + weights[..., prefix[1].shape[2] :] @ own[1]
+    # split, not slices: their gradients would be two tensors of this size, mostly zeros
+    of_prefix, of_own = weights.split([prefix[1].shape[2], longest], -1)
+    seen = of_prefix.flatten(2, 3) @ prefix[1]  # (B, H, T * N, d)
+    return seen.unflatten(2, (turns, longest)) + of_own @ own[1]
 
 
 AttentionInterface.register(NAME, attend_turns)
