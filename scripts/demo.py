@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole path on a recording: camera topic, frame handler, question handler, answers.
 
-Run by `make demo`: a simulated patrol, whose truth is shown beside what the small trained model
-says. `make demo VIDEO=clip.mp4`, `BAG=folder`, `MODEL=folder` take your own.
+Run by `make demo`: a simulated patrol, whose truth is shown beside the answers. `make demo
+VIDEO=clip.mp4`, `BAG=folder`, `MODEL=folder` take your own.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from flash_vstream_ros.core.checkpoint_files import resolve_folder
+from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
 from flash_vstream_ros.nodes.processes import NodeProcess
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S
 from flash_vstream_ros.replay.recording import open_recording
@@ -21,8 +22,7 @@ from flash_vstream_ros.simulator.description import PatrolDescription
 from flash_vstream_ros.simulator.writing import Form, write_patrol
 
 SAMPLE_RATE_HZ = 1.0
-MODEL = Path(__file__).parents[1] / 'models/patrol-tiny'
-# The patrol is one of the tests' seeds: the model has not been trained on it.
+# One of the tests' seeds: no model is trained on it.
 PATROL = PatrolDescription(seed=2_500_000, seconds=180.0, rate_hz=5.0, size=(640, 480))
 ASKED_AT_ONCE, ASKED = 3, 15
 SPEED = 4.0
@@ -94,14 +94,13 @@ def main() -> int:
         else:
             write_questions(questions, length_s(path, arguments.topic))
         # Here, so that the progress of a download is seen; the nodes write to log files.
-        model = resolve_folder(arguments.model or str(MODEL))
+        model = resolve_folder(arguments.model) if arguments.model else None
     except (ValueError, OSError) as error:
         print(f'demo: {error}', file=sys.stderr)
         return 1
-    if not is_simulated and not arguments.model:
-        print(
-            'The model knows simulated patrols only: what it says of this recording means little.'
-        )
+    if model is None:
+        print('The model is a tiny random checkpoint: its answers mean nothing.')
+        model = make_random_checkpoint(out / 'random-checkpoint')
     return run(path, arguments.topic, model, questions, out, SPEED if is_simulated else 1.0)
 
 

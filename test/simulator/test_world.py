@@ -175,6 +175,26 @@ def test_what_happens_is_in_view_all_the_time(patrols: list[Patrol]) -> None:
                     assert view.action.colour == event.colour
 
 
+def test_the_camera_looks_at_what_is_acted_on_and_it_does_not_jump(patrols: list[Patrol]) -> None:
+    """Else what is drawn as happening would happen somewhere else than to what stood there."""
+    shown = 0
+    for patrol in patrols:
+        for event in patrol.events:
+            if event.action in ('picked up', 'pushed', 'covered'):
+                before = patrol.view_at(event.start_s - 0.01)
+                (there,) = [o for o in before.objects if (o.colour, o.shape) == event.what[1:3]]
+                thing = patrol.view_at(event.start_s + 0.01).action.thing
+                assert there.x == pytest.approx(thing.x, abs=0.1)
+                shown += 1
+            if event.action in ('put down',):
+                after = patrol.view_at(event.end_s + 0.01)
+                (there,) = [o for o in after.objects if (o.colour, o.shape) == event.what[1:3]]
+                thing = patrol.view_at(event.end_s - 0.01).action.thing
+                assert there.x == pytest.approx(thing.x, abs=0.1)
+                shown += 1
+    assert shown > 500
+
+
 def test_nothing_happens_in_view_that_is_not_in_the_log() -> None:
     patrol = Patrol(5, LENGTH)
     for at_s in np.arange(0.0, LENGTH, 0.5):
