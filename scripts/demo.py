@@ -24,7 +24,7 @@ from flash_vstream_ros.simulator.writing import Form, write_patrol
 SAMPLE_RATE_HZ = 1.0
 # One of the tests' seeds: no model is trained on it.
 PATROL = PatrolDescription(seed=2_500_000, seconds=180.0, rate_hz=5.0, size=(640, 480))
-ASKED_AT_ONCE, ASKED = 3, 15
+ASKED = 12
 SPEED = 4.0
 # Of another recording: a share of its length, and what is asked then.
 QUESTIONS = (
@@ -61,7 +61,7 @@ def record(path: Path, questions: Path) -> None:
     """Record a simulated patrol, in place of that of an earlier demo, with questions to it."""
     for old in (path, *path.parent.glob(f'{path.stem}.*.json')):
         old.unlink(missing_ok=True)
-    write_patrol(path, PATROL, Form('mp4', questions=ASKED, at_once=ASKED_AT_ONCE))
+    write_patrol(path, PATROL, Form('mp4', questions=ASKED, at_once=1))
     asked = json.loads(path.with_name(f'{path.stem}.questions.json').read_text())
     entries = [
         {'at': entry['end_time'], 'question': entry['question'], 'truth': entry['answer'],

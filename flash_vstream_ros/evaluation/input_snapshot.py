@@ -15,9 +15,9 @@ from flash_vstream_ros.core.snapshot import FLOAT16_MAX, PARTS, MemorySnapshot, 
 class InputSnapshot:
     """Memory tokens of any origin. ``FlashVStream.answer`` takes it as a ``MemorySnapshot``.
 
-    :param name: of the input, as ``star``; part of the key, as one stream has several inputs.
+    :param name: of the input, as ``star``.
     :param encoder_id: of the model that made the features.
-    :param memory_id: random for each stream.
+    :param memory_id: random for each stream and input.
     :param frames_written: frames of the stream so far, however few of them are in it.
     :param newest_stamp_ns: stamp of the newest of them; 0: none.
     :param parts: (n, D) each, in the order the language model reads them; n may be 0.
@@ -59,10 +59,10 @@ class InputSnapshot:
         return self.frames_written == 0
 
     @property
-    def key(self) -> tuple[str, str, int, int, torch.dtype]:
+    def key(self) -> tuple[str, int, int, torch.dtype]:
         """Name of the content, rounding included: equal keys, equal tokens."""
         dtype = next(iter(self.parts.values())).dtype
-        return (self.encoder_id, self.name, self.memory_id, self.frames_written, dtype)
+        return (self.encoder_id, self.memory_id, self.frames_written, dtype)
 
     @property
     def token_count(self) -> int:

@@ -90,12 +90,17 @@ def test_training_and_evaluation_read_the_data_folder(tmp_path: Path) -> None:
     assert max(question.at_s for question in questions) < 50.0
 
 
-def test_a_stream_of_a_data_folder_is_that_of_its_seed_alone(tmp_path: Path) -> None:
-    options = [*SMALL, '--format', 'frames', '--raw']
+@pytest.mark.parametrize('file_format', ['frames', 'description'])
+def test_a_stream_of_a_data_folder_is_that_of_its_seed_alone(
+    tmp_path: Path, file_format: str
+) -> None:
+    options = [*SMALL, '--format', file_format, '--raw']
+    name = f'patrol_4{SUFFIXES[file_format]}'
     assert simulate(tmp_path / 'data', *options, '--seed', 3, '--streams', 2) == 0
-    assert simulate(tmp_path / 'patrol_4', *options, '--seed', 4) == 0
-    for one in (tmp_path / 'patrol_4').iterdir():
-        assert one.read_bytes() == (tmp_path / 'data' / 'patrol_4' / one.name).read_bytes()
+    assert simulate(tmp_path / name, *options, '--seed', 4) == 0
+    paths = (tmp_path / name, tmp_path / 'data' / name)
+    one, other = ([(f.stamp_ns, f.decode().tobytes()) for f in open_recording(p)] for p in paths)
+    assert one == other
     whole = json.loads((tmp_path / 'data' / 'questions.json').read_text())
     alone = json.loads((tmp_path / 'patrol_4.questions.json').read_text())
     assert [entry for entry in whole if entry['video_name'] == 'patrol_4'] == alone
