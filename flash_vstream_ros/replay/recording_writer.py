@@ -40,8 +40,7 @@ def write_recording(
 
     :param path: the mp4 file, or the folder of a bag or of frames; must not exist.
     :param kind: one of :data:`KINDS`.
-    :param frames: (H, W, 3) uint8 RGB each, all of one size; at least one. An mp4 takes even
-        sizes only.
+    :param frames: (H, W, 3) uint8 RGB each, all of one size, for an mp4 an even one.
     :param storage: of a bag: one of :data:`STORAGES`.
     :param compressed: JPEG; else what loses nothing: Image (rgb8) in a bag, PNG for frames.
     :returns: the path.

@@ -3,13 +3,17 @@
 
 import numpy as np
 
-from .drawing_actions import ROBOT_Y, draw_object_action, draw_passing_robot
-from .drawing_camera import add_noise, blur, draw_occluder, expose
-from .drawing_doors import draw_door_action, draw_side_door
-from .drawing_objects import draw_object
-from .drawing_rooms import room_picture
-from .drawing_sheet import Sheet
-from .view import (
+from flash_vstream_ros.simulator.drawing_actions import (
+    ROBOT_Y,
+    draw_object_action,
+    draw_passing_robot,
+)
+from flash_vstream_ros.simulator.drawing_camera import add_noise, blur, draw_occluder, expose
+from flash_vstream_ros.simulator.drawing_doors import draw_door_action, draw_side_door
+from flash_vstream_ros.simulator.drawing_objects import draw_object
+from flash_vstream_ros.simulator.drawing_rooms import room_picture
+from flash_vstream_ros.simulator.drawing_sheet import Sheet
+from flash_vstream_ros.simulator.view import (
     COLOURS,
     DOOR_ACTIONS,
     OBJECT_ACTIONS,

@@ -6,20 +6,26 @@ from functools import lru_cache
 
 import numpy as np
 
-from .drawing_objects import (
+from flash_vstream_ros.simulator.drawing_objects import (
     WIDTHS,
     draw_bare_object,
     draw_object,
     draw_shadow,
     shadow_sprite,
 )
-from .drawing_people import HAND_LENGTH, Person, draw_arm, draw_hand, draw_leg, person
-from .drawing_robots import draw_gripper, draw_gripper_arm, robot_sprite
-from .drawing_sheet import Sheet, moved, unit_vector
-from .view import COLOURS, SHAPES, Action, SeenObject
+from flash_vstream_ros.simulator.drawing_people import (
+    HAND_LENGTH,
+    Person,
+    draw_arm,
+    draw_hand,
+    draw_leg,
+    person,
+)
+from flash_vstream_ros.simulator.drawing_robots import draw_gripper, draw_gripper_arm, robot_sprite
+from flash_vstream_ros.simulator.drawing_sheet import Sheet, moved, unit_vector
+from flash_vstream_ros.simulator.view import COLOURS, PUSH, SHAPES, Action, SeenObject
 
 LIFT = 0.32  # how high things are lifted, in picture heights, where there is room
-PUSH = 0.25  # how far a thing is pushed, in picture widths
 LET_GO = 0.75  # progress at which a thing that is put down is let go
 HIDDEN = 0.9  # progress at which a thing that is covered is no longer seen
 HAND = (0.18, 0.26)  # smallest and largest scale of a hand, in picture heights

@@ -6,11 +6,11 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from . import drawing_furniture as furniture
-from .drawing_look import Look
-from .drawing_sheet import OPAQUE, Sheet, Sprite, shaded
-from .drawing_textures import speckle
-from .view import ROOMS
+from flash_vstream_ros.simulator import drawing_furniture as furniture
+from flash_vstream_ros.simulator.drawing_look import Look
+from flash_vstream_ros.simulator.drawing_sheet import OPAQUE, Sheet, Sprite, shaded
+from flash_vstream_ros.simulator.drawing_textures import speckle
+from flash_vstream_ros.simulator.view import ROOMS
 
 CACHED_LIGHTS = 24
 UNIT_GAIN = 160  # of a light map's values, so that they may go up to 1.6

@@ -7,9 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from .drawing_look import FLOOR, Look
-from .drawing_sheet import Colour, Point, Sheet, mixed, shaded
-from .view import ROOMS
+from flash_vstream_ros.simulator.drawing_look import FLOOR, Look
+from flash_vstream_ros.simulator.drawing_sheet import Colour, Point, Sheet, mixed, shaded
+from flash_vstream_ros.simulator.view import ROOMS
 
 DOOR_SEED = 505  # apart from the seeds of the rooms
 SWING_SHARE = 0.2  # of an action's course, after which the door stands still

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import drawing_furniture as furniture
-from .drawing_furniture import aspect, slab
-from .drawing_look import Look
-from .drawing_sheet import Sheet, shaded
+from flash_vstream_ros.simulator import drawing_furniture as furniture
+from flash_vstream_ros.simulator.drawing_furniture import aspect, slab
+from flash_vstream_ros.simulator.drawing_look import Look
+from flash_vstream_ros.simulator.drawing_sheet import Sheet, shaded
 
 # Where a wall has room, in panorama widths.
 FREE_WALL: dict[str, tuple[float, ...]] = {

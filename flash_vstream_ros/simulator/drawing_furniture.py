@@ -3,9 +3,9 @@
 
 import numpy as np
 
-from .drawing_look import Look, paint, pixel_size
-from .drawing_sheet import Colour, Sheet, mixed, shaded
-from .drawing_textures import coloured, wood
+from flash_vstream_ros.simulator.drawing_look import Look, paint, pixel_size
+from flash_vstream_ros.simulator.drawing_sheet import Colour, Sheet, mixed, shaded
+from flash_vstream_ros.simulator.drawing_textures import coloured, wood
 
 BLACK = (0, 0, 0)
 

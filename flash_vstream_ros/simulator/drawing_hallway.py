@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The corridor between the rooms. x in panorama widths, y in heights."""
 
-from . import drawing_furniture as furniture
-from . import drawing_textures as textures
-from .drawing_furniture import aspect
-from .drawing_look import (
+from flash_vstream_ros.simulator import drawing_furniture as furniture
+from flash_vstream_ros.simulator import drawing_textures as textures
+from flash_vstream_ros.simulator.drawing_furniture import aspect
+from flash_vstream_ros.simulator.drawing_look import (
     Look,
 )
-from .drawing_sheet import Colour, Sheet, mixed, shaded
+from flash_vstream_ros.simulator.drawing_sheet import Colour, Sheet, mixed, shaded
 
 
 def hallway(back: Sheet, front: Sheet, look: Look) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rooms of a home: kitchen, bedroom, lounge. x in panorama widths, y in heights."""
 
-from . import drawing_furniture as furniture
-from . import drawing_textures as textures
-from .drawing_furniture import aspect, slab
-from .drawing_look import (
+from flash_vstream_ros.simulator import drawing_furniture as furniture
+from flash_vstream_ros.simulator import drawing_textures as textures
+from flash_vstream_ros.simulator.drawing_furniture import aspect, slab
+from flash_vstream_ros.simulator.drawing_look import (
     FLOOR,
     Look,
     columns_of,
@@ -15,7 +15,7 @@ from .drawing_look import (
     skirting,
     wall_size,
 )
-from .drawing_sheet import Colour, Sheet, mixed, shaded
+from flash_vstream_ros.simulator.drawing_sheet import Colour, Sheet, mixed, shaded
 
 
 def kitchen(back: Sheet, front: Sheet, look: Look) -> None:

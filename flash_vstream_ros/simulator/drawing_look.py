@@ -7,7 +7,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from .drawing_sheet import OPAQUE, Colour, Sheet
+from flash_vstream_ros.simulator.drawing_sheet import OPAQUE, Colour, Sheet
 
 FLOOR = 0.58  # where the walls stand on the floor, in picture heights
 NEAR_FLOOR = 1.7  # how much wider the floor is painted at the lower edge than at the wall

@@ -8,8 +8,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from .drawing_sheet import Colour, Point, Sheet, Sprite, shaded
-from .view import SeenObject
+from flash_vstream_ros.simulator.drawing_sheet import Colour, Point, Sheet, Sprite, shaded
+from flash_vstream_ros.simulator.view import SeenObject
 
 # Well apart in hue, and dark enough that strong light does not turn orange into yellow.
 INKS: dict[str, Colour] = {

@@ -7,7 +7,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from .drawing_sheet import Colour, Point, Sheet, moved, shaded, unit_vector
+from flash_vstream_ros.simulator.drawing_sheet import (
+    Colour,
+    Point,
+    Sheet,
+    moved,
+    shaded,
+    unit_vector,
+)
 
 HAND_LENGTH = 0.78  # from wrist to finger tips, over a hand's scale
 REACH = 2.0  # length of an arm or leg, long enough to leave the picture

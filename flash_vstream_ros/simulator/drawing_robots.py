@@ -5,8 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from .drawing_objects import INKS
-from .drawing_sheet import OPAQUE, Colour, Point, Sheet, Sprite, shaded
+from flash_vstream_ros.simulator.drawing_objects import INKS
+from flash_vstream_ros.simulator.drawing_sheet import OPAQUE, Colour, Point, Sheet, Sprite, shaded
 
 STEEL: Colour = (158, 164, 172)
 JOINT: Colour = (62, 66, 72)

@@ -8,11 +8,16 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from . import drawing_hallway, drawing_homes, drawing_sheds, drawing_workplaces
-from .drawing_extras import decorate
-from .drawing_look import Look
-from .drawing_sheet import Sheet, Sprite
-from .view import ROOMS
+from flash_vstream_ros.simulator import (
+    drawing_hallway,
+    drawing_homes,
+    drawing_sheds,
+    drawing_workplaces,
+)
+from flash_vstream_ros.simulator.drawing_extras import decorate
+from flash_vstream_ros.simulator.drawing_look import Look
+from flash_vstream_ros.simulator.drawing_sheet import Sheet, Sprite
+from flash_vstream_ros.simulator.view import ROOMS
 
 PANORAMA = 2.0  # width of a room in picture widths
 FOREGROUND = 2.2  # width of its nearer furniture's layer: it moves faster when the camera pans

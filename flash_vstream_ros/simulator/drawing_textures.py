@@ -4,7 +4,7 @@
 import cv2
 import numpy as np
 
-from .drawing_sheet import Colour
+from flash_vstream_ros.simulator.drawing_sheet import Colour
 
 Size = tuple[int, int]  # (height, width) in pixels
 

@@ -3,10 +3,10 @@
 
 import numpy as np
 
-from . import drawing_furniture as furniture
-from . import drawing_textures as textures
-from .drawing_furniture import aspect, slab
-from .drawing_look import (
+from flash_vstream_ros.simulator import drawing_furniture as furniture
+from flash_vstream_ros.simulator import drawing_textures as textures
+from flash_vstream_ros.simulator.drawing_furniture import aspect, slab
+from flash_vstream_ros.simulator.drawing_look import (
     FLOOR,
     Look,
     columns_of,
@@ -16,7 +16,7 @@ from .drawing_look import (
     skirting,
     wall_size,
 )
-from .drawing_sheet import Colour, Sheet, shaded
+from flash_vstream_ros.simulator.drawing_sheet import Colour, Sheet, shaded
 
 
 def office(back: Sheet, front: Sheet, look: Look) -> None:

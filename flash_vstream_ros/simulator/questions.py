@@ -40,7 +40,8 @@ class PatrolQuestion:
 
     :param at_s: when it is asked, seconds since the first frame.
     :param answer_type: one of :data:`TYPES`.
-    :param events: the events it is about.
+    :param events: the events it is about; of what never happened, the event that differs from it
+        in one respect, so that accuracy by age is one of yes and no alike.
     :param answerable: False: it is about what was never seen.
     """
 
@@ -222,8 +223,8 @@ class Questioner:
         question = self._say(
             language.ASK_WHETHER, asked=language.asked_of(asked), clause=clause_of(asked)
         )
-        events = (event,) if is_true else ()
-        return PatrolQuestion(at_s, OCCURRENCE, question, 'yes' if is_true else 'no', events)
+        answer = 'yes' if is_true else 'no'
+        return PatrolQuestion(at_s, OCCURRENCE, question, answer, (event,))
 
     def _after(self, past: Past, at_s: float) -> PatrolQuestion | None:
         return self._next_to(past, at_s, language.ASK_AFTER, 1)

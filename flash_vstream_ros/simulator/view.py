@@ -22,6 +22,8 @@ OBJECT_ACTIONS = ('put down', 'picked up', 'pushed', 'covered')
 DOOR_ACTIONS = ('opened', 'closed')
 ROBOT_ACTIONS = ('passed',)
 
+PUSH = 0.25  # how far a thing is pushed, in picture widths
+
 
 @dataclass(frozen=True)
 class SeenObject:

@@ -2,16 +2,25 @@
 """The simulated patrol: what happens, when and where, and what the camera sees of it."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
+from flash_vstream_ros.simulator.aiming import (
+    AIM_S,
+    PANORAMA,
+    before_camera,
+    looks_of,
+    picture_x,
+    push_direction,
+)
 from flash_vstream_ros.simulator.events import Event, Placed, Visit
 from flash_vstream_ros.simulator.view import (
     COLOURS,
     DOOR_ACTIONS,
     KINDS,
+    PUSH,
     ROOMS,
     Action,
     SeenObject,
@@ -22,16 +31,15 @@ from flash_vstream_ros.simulator.view import (
 VISIT_S = (25.0, 60.0)
 GAP_S = (8.0, 15.0)
 EVENT_S = (4.0, 6.0)
-AIM_S = 1.0  # to turn to an event, and from it
-WAYPOINT_S = 6.0  # between two places looked at while nothing happens
 
 KINDS_IN_USE = 24  # of a patrol; the others are never seen
 OBJECTS_A_ROOM = 3
+APART = 0.14  # of two objects at least, in room widths
 TRAY = 3  # objects that the robot carries at most
+NEXT_ROOMS = 4  # of those not seen for longest, one is next
 DOOR_SHARE = 0.14
 ROBOT_SHARE = 0.14
 
-PANORAMA = 2.0  # a room's width in picture widths
 EVENT_SCALE = 2.4  # how much larger a thing looks from close by
 EXPOSURE_S = 1.0 / 30.0  # for motion blur
 # Where a thing is seen, in picture widths: CLIP looks at the square in the middle of a picture, of
@@ -77,7 +85,7 @@ class Patrol:
     def _place(self, kind: tuple[str, str], room: str, from_s: float) -> Placed:
         """Put an object where there is room for it."""
         others = [place.x for place in self._standing(room)]
-        free = [x for x in np.linspace(0.2, 0.8, 7) if all(abs(x - o) > 0.14 for o in others)]
+        free = [x for x in np.linspace(0.2, 0.8, 7) if all(abs(x - o) > APART for o in others)]
         x = float(self._random.choice(free)) + self._random.uniform(-0.02, 0.02)
         y = self._random.uniform(0.78, 0.9)
         placed = Placed(*kind, room, x, y, self._random.uniform(0.15, 0.22), from_s)
@@ -92,10 +100,11 @@ class Patrol:
 
     def _live(self) -> None:
         """Go from room to room, and from event to event in each."""
-        room, now_s, next_s = '', 0.0, self._random.uniform(*GAP_S)
+        now_s, next_s = 0.0, self._random.uniform(*GAP_S)
+        waiting = [str(room) for room in self._random.permutation(ROOMS)]  # not seen for longest
         while now_s < self.seconds:
-            others = [r for r in ROOMS if r != room]
-            room = str(self._random.choice(others))
+            room = waiting.pop(int(self._random.integers(NEXT_ROOMS)))
+            waiting.append(room)
             end_s = now_s + self._random.uniform(*VISIT_S)
             next_s = max(next_s, now_s + 3.0)
             while next_s + EVENT_S[1] + AIM_S < end_s:
@@ -120,7 +129,9 @@ class Patrol:
         happen: dict[str, Callable[[str, float, float], Event]] = {}
         standing = self._standing(room)
         if standing:
-            happen |= {'pushed': self._push, 'covered': self._cover}
+            happen['covered'] = self._cover
+            if self._pushable(room):
+                happen['pushed'] = self._push
             if len(self._tray) < TRAY:
                 happen['picked up'] = self._pick_up
         if len(standing) < OBJECTS_A_ROOM:
@@ -148,10 +159,22 @@ class Patrol:
         self._unused.insert(0, (place.colour, place.shape))
         return _event_of(place, start_s, end_s)
 
+    def _pushable(self, room: str) -> list[tuple[Placed, float]]:
+        """Objects with room to be pushed, and where in the room each comes to stand."""
+        standing = self._standing(room)
+        found = []
+        for place in standing:
+            x = place.x + push_direction(place) * PUSH / EVENT_SCALE / PANORAMA
+            others = [other.x for other in standing if other is not place]
+            if all(abs(x - other) > APART for other in others):
+                found.append((place, x))
+        return found
+
     def _push(self, room: str, start_s: float, end_s: float) -> Event:
-        place = self._choose(room)
+        pushable = self._pushable(room)
+        place, x = pushable[int(self._random.integers(len(pushable)))]
         self._remove(place, start_s)
-        self._place((place.colour, place.shape), room, end_s)
+        self.placed.append(replace(place, x=x, from_s=end_s))
         return _event_of(place, start_s, end_s)
 
     def _choose(self, room: str) -> Placed:
@@ -167,7 +190,7 @@ class Patrol:
         self._in_room: dict[str, list[Placed]] = {room: [] for room in ROOMS}
         for place in self.placed:
             self._in_room[place.room].append(place)
-        self._looks = _looks(self.visits, self._seen_events, self.seed)
+        self._looks = looks_of(self.visits, self._seen_events, self.seed)
         self._look_times = [time_s for time_s, _ in self._looks]
 
     def visit_at(self, at_s: float) -> Visit:
@@ -230,7 +253,7 @@ class Patrol:
         self, at_s: float, room: str, pan: float, event: Event | None
     ) -> tuple[SeenObject, ...]:
         standing = [p for p in self._in_room[room] if p.from_s <= at_s < p.until_s]
-        seen = [(p, _picture_x(p, pan)) for p in sorted(standing, key=lambda p: p.y)]
+        seen = [(p, picture_x(p, pan)) for p in sorted(standing, key=lambda p: p.y)]
         in_view = [(p, x) for p, x in seen if -0.1 < x < 1.1]
         if event is not None:  # nothing stands before or behind what happens
             in_view = [(p, x) for p, x in in_view if abs(x - 0.5) > 0.36]
@@ -248,45 +271,11 @@ def _event_of(place: Placed, start_s: float, end_s: float) -> Event:
     return Event('', place.room, start_s, end_s, place.colour, place.shape, place)
 
 
-def _picture_x(place: Placed, pan: float) -> float:
-    return place.x * PANORAMA - pan * (PANORAMA - 1.0)
-
-
 def _action_of(event: Event, at_s: float, pan: float) -> Action:
     progress = (at_s - event.start_s) / (event.end_s - event.start_s)
     if event.place is None:
         return Action(event.action, progress, None, event.colour)
     place = event.place
-    x = min(max(_picture_x(place, pan), 0.3), 0.7)
+    x = before_camera(place, pan)
     thing = SeenObject(place.colour, place.shape, x, 0.84, place.size * EVENT_SCALE)
     return Action(event.action, progress, thing)
-
-
-def _looks(
-    visits: Sequence[Visit], events: Sequence[Event], seed: int
-) -> list[tuple[float, float]]:
-    """Where the camera looks when: (seconds, pan), between which it turns gently."""
-    random = np.random.default_rng((seed, 1))
-    aims = [(e.start_s, e.end_s, _aim(e)) for e in events]
-    looks: list[tuple[float, float]] = []
-    for visit in visits:
-        looks.append((visit.start_s, float(random.random())))
-        inside = [aim for aim in aims if visit.start_s <= aim[0] < visit.end_s]
-        free_from = visit.start_s
-        for start_s, end_s, pan in [*inside, (visit.end_s, visit.end_s, None)]:
-            time_s = free_from + WAYPOINT_S
-            while time_s < start_s - AIM_S - 1.0:
-                looks.append((time_s, float(random.random())))
-                time_s += WAYPOINT_S
-            if pan is not None:
-                looks += [(start_s - 0.2, pan), (end_s + 0.2, pan)]
-            free_from = end_s
-        looks.append((visit.end_s - 1e-3, float(random.random())))
-    return looks
-
-
-def _aim(event: Event) -> float:
-    """Pan that brings an event into the middle of the picture."""
-    if event.place is None:
-        return 0.5
-    return min(max((event.place.x * PANORAMA - 0.5) / (PANORAMA - 1.0), 0.0), 1.0)

@@ -7,6 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from flash_vstream_ros.simulator.aiming import PANORAMA
+from flash_vstream_ros.simulator.drawing_actions import after_push
 from flash_vstream_ros.simulator.view import (
     DOOR_ACTIONS,
     KINDS,
@@ -15,7 +17,7 @@ from flash_vstream_ros.simulator.view import (
     ROOMS,
     View,
 )
-from flash_vstream_ros.simulator.world import Patrol
+from flash_vstream_ros.simulator.world import EVENT_SCALE, Patrol
 
 MINUTE = 60.0
 LENGTH = 30 * MINUTE
@@ -262,3 +264,30 @@ def test_a_moment_outside_the_patrol_is_refused(at_s: float) -> None:
 def test_an_impossible_patrol_is_refused(seed: int, seconds: float) -> None:
     with pytest.raises(ValueError, match='expected a seed from 0 on'):
         Patrol(seed, seconds)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_all_rooms_are_seen_again_and_again(seed: int) -> None:
+    rooms = [visit.room for visit in Patrol(seed, 1800.0).visits]
+    assert min(rooms.count(room) for room in ROOMS) >= 2
+    assert all(one != other for one, other in pairwise(rooms))
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_what_was_pushed_stands_where_it_was_pushed_to(seed: int) -> None:
+    """The drawing moves it before the camera; from afar it has moved by as much."""
+    patrol = Patrol(seed, 1800.0)
+    pushed = [event for event in patrol.events if event.action == 'pushed']
+    assert pushed
+    for event in pushed:
+        before = patrol.view_at(event.start_s).action.thing
+        moved = after_push(before).x - before.x
+        kind = (event.colour, event.shape, event.room)
+        (after,) = [
+            p
+            for p in patrol.placed
+            if (p.colour, p.shape, p.room) == kind and p.from_s == event.end_s
+        ]
+        shift = (after.x - event.place.x) * PANORAMA * EVENT_SCALE
+        assert shift == pytest.approx(moved)
+        assert (after.y, after.size) == (event.place.y, event.place.size)
