@@ -34,6 +34,7 @@ setup(
     packages=[
         'flash_vstream_ros',
         'flash_vstream_ros.core',
+        'flash_vstream_ros.data',
         'flash_vstream_ros.evaluation',
         'flash_vstream_ros.nodes',
         'flash_vstream_ros.replay',

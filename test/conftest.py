@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures for all tests."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,3 +12,15 @@ import pytest
 def repository() -> Path:
     """Folder of the source tree."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def write_json(tmp_path: Path) -> Callable[[object], Path]:
+    """Write a JSON file of the test's own."""
+
+    def write(value: object) -> Path:
+        path = tmp_path / 'entries.json'
+        path.write_text(json.dumps(value, indent=1))
+        return path
+
+    return write

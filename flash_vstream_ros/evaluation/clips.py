@@ -8,7 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from flash_vstream_ros.training.conversations import read_entries
+from flash_vstream_ros.data.json_entries import read_entries
 
 # The question file -> the clip lists that may lie beside it: of vstream/, of vstream-realtime/.
 CLIP_LISTS = {

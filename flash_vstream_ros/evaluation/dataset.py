@@ -9,8 +9,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from flash_vstream_ros.data.json_entries import read_entries
 from flash_vstream_ros.evaluation.clips import CLIP_LISTS, Clip, Moment, read_clips
-from flash_vstream_ros.training.conversations import read_entries
 
 SCENE = 'Scene Summary'
 ACTION = 'Action Description'

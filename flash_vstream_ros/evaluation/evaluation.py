@@ -10,6 +10,7 @@ from typing import Any
 from flash_vstream_ros.core.checkpoint_files import resolve_folder
 from flash_vstream_ros.core.config import FrameHandlerConfig, QuestionHandlerConfig
 from flash_vstream_ros.core.pipeline import FlashVStream
+from flash_vstream_ros.data.tower import tower_id
 from flash_vstream_ros.evaluation.dataset import StreamQuestion, find_question_files, read_dataset
 from flash_vstream_ros.evaluation.inputs import Source, StreamInput, make_input
 from flash_vstream_ros.evaluation.json_lines import JsonLines
@@ -36,7 +37,6 @@ from flash_vstream_ros.evaluation.streams import (
     find_stream_recording,
 )
 from flash_vstream_ros.evaluation.whole_video import WholeVideoInput
-from flash_vstream_ros.training.tower import tower_id
 
 logger = logging.getLogger(__name__)
 

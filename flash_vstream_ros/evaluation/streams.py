@@ -11,11 +11,11 @@ from torch import Tensor
 
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.sampler import Decision, FrameSampler
+from flash_vstream_ros.data.features import FeatureFile, open_features
+from flash_vstream_ros.data.recordings import find_recording
 from flash_vstream_ros.evaluation.dataset import StreamQuestion
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S
 from flash_vstream_ros.replay.recording import open_recording
-from flash_vstream_ros.training.features import FeatureFile, open_features
-from flash_vstream_ros.training.recordings import find_recording
 
 logger = logging.getLogger(__name__)
 

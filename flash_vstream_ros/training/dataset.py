@@ -10,9 +10,9 @@ import torch
 from torch.utils.data import Dataset
 
 from flash_vstream_ros.core.config import MemoryGeometry
+from flash_vstream_ros.data.conversations import Example, read_conversations, read_questions
+from flash_vstream_ros.data.features import FeatureFile, find_features, open_features
 from flash_vstream_ros.training.config import DataSource, RunConfig, TrainingConfig
-from flash_vstream_ros.training.conversations import Example, read_conversations, read_questions
-from flash_vstream_ros.training.features import FeatureFile, find_features, open_features
 from flash_vstream_ros.training.memory_loop import MemoryLoop, MemoryTokens
 from flash_vstream_ros.training.sequences import TrainingPrompt, TrainingSequence, make_sequence
 

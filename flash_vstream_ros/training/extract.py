@@ -19,11 +19,11 @@ from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.sampler import Decision, FrameSampler
 from flash_vstream_ros.core.snapshot import fits_float16
 from flash_vstream_ros.core.star_memory import pool
+from flash_vstream_ros.data.features import find_features, open_features, write_features
+from flash_vstream_ros.data.recordings import ImageRecording, list_recordings
+from flash_vstream_ros.data.tower import tower_id
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S, Recording
 from flash_vstream_ros.replay.recording import open_recording
-from flash_vstream_ros.training.features import find_features, open_features, write_features
-from flash_vstream_ros.training.recordings import ImageRecording, list_recordings
-from flash_vstream_ros.training.tower import tower_id
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from torch import Tensor
 from flash_vstream_ros.core.abstract_memory import SemanticAttention
 from flash_vstream_ros.core.config import MemoryGeometry
 from flash_vstream_ros.core.star_memory import pool
+from flash_vstream_ros.data.features import FeatureFile, write_tensor_file
 from flash_vstream_ros.evaluation.inputs import INPUTS, Source, make_input
-from flash_vstream_ros.training.features import FeatureFile, write_tensor_file
 
 CACHE_VERSION = 1
 # Up to so many frames computing costs no more than reading: an image is not cached.

@@ -15,8 +15,8 @@ from flash_vstream_ros.core.checkpoint_saving import (
     write_tensors,
 )
 from flash_vstream_ros.core.model_config import KNOWN_TOWERS, find_vision_tower
+from flash_vstream_ros.data.tower import tower_tensors
 from flash_vstream_ros.training.model import published_tensors
-from flash_vstream_ros.training.tower import tower_tensors
 
 
 def save_checkpoint(

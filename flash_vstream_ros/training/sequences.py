@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from flash_vstream_ros.core.prompt import Prompt
-from flash_vstream_ros.training.conversations import Example
+from flash_vstream_ros.data.conversations import Example
 from flash_vstream_ros.training.memory_loop import MemoryTokens
 
 NO_LABEL = -100  # what PyTorch's cross entropy leaves out

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from flash_vstream_ros.core.checkpoint import load_checkpoint
 from flash_vstream_ros.core.checkpoint_files import resolve_folder
+from flash_vstream_ros.data.tower import tower_id
 from flash_vstream_ros.training.config import TrainingConfig
 from flash_vstream_ros.training.dataset import Item, TrainingData
 from flash_vstream_ros.training.loop import Training
@@ -17,7 +18,6 @@ from flash_vstream_ros.training.meter import Counts
 from flash_vstream_ros.training.model import TrainedModel
 from flash_vstream_ros.training.saving import save_checkpoint
 from flash_vstream_ros.training.sequences import PADDING, TrainingPrompt, make_batch
-from flash_vstream_ros.training.tower import tower_id
 
 
 def train(config: TrainingConfig) -> None:

@@ -5,8 +5,8 @@ import pytest
 from evaluation_samples import entry, scenes, write_features, write_json
 
 from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
+from flash_vstream_ros.data.tower import tower_id
 from flash_vstream_ros.evaluation.evaluation import Evaluation
-from flash_vstream_ros.training.tower import tower_id
 
 
 @pytest.mark.parametrize(

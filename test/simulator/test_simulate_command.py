@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from flash_vstream_ros.__main__ import main
+from flash_vstream_ros.data.recordings import list_recordings
 from flash_vstream_ros.evaluation.dataset import find_question_files, read_dataset
 from flash_vstream_ros.replay.recording import open_recording
 from flash_vstream_ros.replay.recording_writer import STORAGES as WRITTEN_STORAGES
 from flash_vstream_ros.simulator.command import FORMATS, STORAGES
 from flash_vstream_ros.simulator.dataset import SPLITS, split_of, split_seeds, stream_name
 from flash_vstream_ros.simulator.writing import SUFFIXES
-from flash_vstream_ros.training.recordings import list_recordings
 
 SMALL = ['--minutes', '1', '--rate', '1', '--size', '48x32']
 

@@ -2,7 +2,7 @@
 """Fixtures for the tests of training: a tiny random checkpoint, made-up features."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import torch
 
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
-from flash_vstream_ros.training.features import write_features
+from flash_vstream_ros.data.features import write_features
 
 S = 1_000_000_000
 # A small memory: abstract 4, temporal 6 of 2x2, retrieved 2 and spatial 1 of 4x4
@@ -74,15 +74,3 @@ def _question(video: str, number: int, frames: int) -> dict:
         'start_time': 0.0,
         'end_time': float(frames if number % 2 else frames // 2),
     }
-
-
-@pytest.fixture
-def write_json(tmp_path: Path) -> Callable[[object], Path]:
-    """Write a JSON file of the test's own."""
-
-    def write(value: object) -> Path:
-        path = tmp_path / 'entries.json'
-        path.write_text(json.dumps(value, indent=1))
-        return path
-
-    return write

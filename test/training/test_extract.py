@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from flash_vstream_ros.__main__ import main
+from flash_vstream_ros.data.features import open_features
+from flash_vstream_ros.data.tower import tower_id
 from flash_vstream_ros.replay.recorded_frame import RecordedFrame
 from flash_vstream_ros.training.extract import Extraction
-from flash_vstream_ros.training.features import open_features
-from flash_vstream_ros.training.tower import tower_id
 
 S = 1_000_000_000
 

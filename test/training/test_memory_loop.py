@@ -7,8 +7,8 @@ import torch
 
 from flash_vstream_ros.core.abstract_memory import SemanticAttention, attend_video
 from flash_vstream_ros.core.star_memory import StarMemory
+from flash_vstream_ros.data.features import open_features
 from flash_vstream_ros.evaluation.inputs import INPUTS, Source, make_input
-from flash_vstream_ros.training.features import open_features
 from flash_vstream_ros.training.memory_loop import MemoryLoop, attend_streams, round_to_float16
 
 

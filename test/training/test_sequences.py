@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from flash_vstream_ros.training.conversations import Example
+from flash_vstream_ros.data.conversations import Example
 from flash_vstream_ros.training.memory_loop import MemoryTokens
 from flash_vstream_ros.training.sequences import (
     NO_LABEL,

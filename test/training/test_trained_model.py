@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from flash_vstream_ros.core.checkpoint import load_checkpoint
-from flash_vstream_ros.training.conversations import Example
-from flash_vstream_ros.training.features import open_features
+from flash_vstream_ros.data.conversations import Example
+from flash_vstream_ros.data.features import open_features
 from flash_vstream_ros.training.memory_loop import MemoryLoop
 from flash_vstream_ros.training.model import TRAINABLE, TrainedModel
 from flash_vstream_ros.training.sequences import TrainingPrompt, make_batch, make_sequence

@@ -18,9 +18,9 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlamaFo
 from flash_vstream_ros.__main__ import main
 from flash_vstream_ros.core.checkpoint_files import read_tensors
 from flash_vstream_ros.core.pipeline import FlashVStream
+from flash_vstream_ros.data.features import write_features
+from flash_vstream_ros.data.tower import tower_id
 from flash_vstream_ros.training.config import read_training_config
-from flash_vstream_ros.training.features import write_features
-from flash_vstream_ros.training.tower import tower_id
 
 S = 1_000_000_000
 

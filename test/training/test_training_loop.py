@@ -19,8 +19,8 @@ from training_processes import start_verb
 from flash_vstream_ros.core.checkpoint import ATTENTION, PROJECTOR, TOWER, load_checkpoint
 from flash_vstream_ros.core.checkpoint_files import read_tensors
 from flash_vstream_ros.core.pipeline import FlashVStream
+from flash_vstream_ros.data.features import open_features
 from flash_vstream_ros.training.config import read_training_config
-from flash_vstream_ros.training.features import open_features
 from flash_vstream_ros.training.loop import TrainingError
 from flash_vstream_ros.training.tuning import train
 

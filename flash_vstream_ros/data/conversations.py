@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training text: LLaVA-style conversations and VStream-QA's questions, as one kind of example."""
 
-import json
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from flash_vstream_ros.data.json_entries import read_entries
+
 IMAGE_MARKS = ('<image>', '<video>')
-_SPACE = re.compile(r'[\s\ufeff]*')
 
 
 @dataclass(frozen=True)
@@ -68,44 +66,6 @@ def read_questions(path: Path, turns_per_example: int) -> list[Example]:
         for (media, at_s), group in groups.items()
         for part in _split(group, turns_per_example)
     ]
-
-
-def read_entries(path: Path) -> Iterator[tuple[int, Any]]:
-    """Iterate over a JSON list with the line at which each entry begins.
-
-    :raises OSError: the file cannot be read.
-    :raises ValueError: no JSON list; file and line are named.
-    """
-    try:
-        text = path.read_text(encoding='utf-8')
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path}: expected a JSON file in UTF-8: {error}') from error
-    decoder = json.JSONDecoder()
-    place, line = _skip(text, 0), 1 + text.count('\n', 0, _skip(text, 0))
-    if text[place : place + 1] != '[':
-        raise ValueError(f'{path}, line {line}: expected a JSON list of objects')
-    mark = '['
-    while True:
-        begin = _skip(text, place + 1)
-        line += text.count('\n', place, begin)
-        if text[begin : begin + 1] == ']' and mark == '[':
-            return
-        try:
-            entry, end = decoder.raw_decode(text, begin)
-        except json.JSONDecodeError as error:
-            raise ValueError(f'{path}, line {error.lineno}: not JSON: {error.msg}') from error
-        yield line, entry
-        place = _skip(text, end)
-        line += text.count('\n', begin, place)
-        mark = text[place : place + 1]
-        if mark == ']':
-            return
-        if mark != ',':
-            raise ValueError(f'{path}, line {line}: not JSON: expected a comma or ] here')
-
-
-def _skip(text: str, place: int) -> int:
-    return _SPACE.match(text, place).end()
 
 
 def _split(items: list[Any], size: int) -> list[list[Any]]:

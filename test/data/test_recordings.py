@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from flash_vstream_ros.training.recordings import find_recording, list_recordings
+from flash_vstream_ros.data.recordings import find_recording, list_recordings
 
 
 @pytest.fixture

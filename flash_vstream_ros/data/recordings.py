@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from flash_vstream_ros.data.conversations import read_questions
 from flash_vstream_ros.replay.bag import BAG_SUFFIXES
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S, RecordedFrame
-from flash_vstream_ros.training.conversations import read_questions
 
 QUESTIONS = 'questions.json'
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from flash_vstream_ros.training.features import find_features, open_features, write_features
+from flash_vstream_ros.data.features import find_features, open_features, write_features
 
 S = 1_000_000_000
 
