@@ -44,8 +44,9 @@ def run_node(make_node: Callable[[], WorkingNode]) -> int:
     """
     logging.basicConfig(level=logging.INFO, format='[%(levelname)s] [%(name)s]: %(message)s')
     # rclpy's own handlers only wake an executor: until there is one, while a model loads, Python's
-    # have to end it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # have to end it, also where a shell has started the node in the background, deaf to SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(initialised(SignalHandlerOptions.NO))
