@@ -9,7 +9,7 @@ from flash_vstream_ros.simulator.drawing_actions import (
     draw_passing_robot,
 )
 from flash_vstream_ros.simulator.drawing_camera import add_noise, blur, draw_occluder, expose
-from flash_vstream_ros.simulator.drawing_doors import draw_door_action, draw_side_door
+from flash_vstream_ros.simulator.drawing_doors import draw_door_action
 from flash_vstream_ros.simulator.drawing_objects import draw_object
 from flash_vstream_ros.simulator.drawing_rooms import room_picture
 from flash_vstream_ros.simulator.drawing_sheet import Sheet
@@ -54,8 +54,6 @@ def _draw_scene(canvas: np.ndarray, view: View) -> None:
     if name in DOOR_ACTIONS:
         progress = view.action.progress
         draw_door_action(sheet, view.room, view.style, name == 'opened', progress)
-    elif view.door is not None:
-        draw_side_door(sheet, view.room, view.style, view.pan, view.door)
     passes = name in ROBOT_ACTIONS
     for thing in view.objects:
         if not passes or thing.y <= ROBOT_Y:

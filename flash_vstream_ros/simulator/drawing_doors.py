@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The room's door: large where it moves, small at the side where it is only in view."""
+"""The room's door, as it opens and closes."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from flash_vstream_ros.simulator.drawing_look import FLOOR, Look
+from flash_vstream_ros.simulator.drawing_look import Look
 from flash_vstream_ros.simulator.drawing_sheet import Colour, Point, Sheet, mixed, shaded
 from flash_vstream_ros.simulator.view import ROOMS
 
@@ -54,17 +54,6 @@ def draw_door_action(sheet: Sheet, room: str, style: int, opens: bool, progress:
             sheet.blend(_leaf(way, angle - moved * step), shaded(way.leaf, 1.2), opacity)
     _draw_leaf(sheet, way, angle)
     _lamp(sheet, way, OPEN_LAMP if opens else SHUT_LAMP)
-
-
-def draw_side_door(sheet: Sheet, room: str, style: int, pan: float, opened: float) -> None:
-    """Draw the small door at the side of the view, 0 closed to 1 open."""
-    wide = sheet.pixels.shape[1] / sheet.unit[0]
-    middle = 0.13 if style % 2 else 0.87
-    x = (middle + 0.06 * (0.5 - pan)) * wide
-    way = _doorway(room, style, (x - 0.1, 0.16, x + 0.1, FLOOR + 0.045))
-    angle = WIDE_OPEN * min(max(opened, 0.0), 1.0)
-    _draw_doorway(sheet, way, angle)
-    _draw_leaf(sheet, way, angle)
 
 
 @lru_cache(maxsize=64)

@@ -70,7 +70,6 @@ class View:
     :param light: brightness of the room's lamps, about 0.5 to 1.3.
     :param exposure: gain of the camera, about 0.7 to 1.4.
     :param objects: what stands about, far ones first.
-    :param door: 0 closed to 1 open; None: no door in view.
     :param action: what happens; None: nothing.
     :param motion: how far the picture moves during the exposure, in picture widths (motion blur).
     :param occluder: centre of a pillar that stands in the way, in picture widths; None: none.
@@ -83,7 +82,6 @@ class View:
     light: float = 1.0
     exposure: float = 1.0
     objects: tuple[SeenObject, ...] = ()
-    door: float | None = None
     action: Action | None = None
     motion: float = 0.0
     occluder: float | None = None

@@ -77,7 +77,15 @@ def add_extract(verbs: Any) -> None:
     )
     add('--batch', type=int, default=32, metavar='N', help='frames at once (default: %(default)s)')
     add('--topic', metavar='T', help='image topic of bags; needed where they have several')
-    add('--images', action='store_true', help='each image in DATA is a recording of its own')
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        '--images', action='store_true', help='each image in DATA is a recording of its own'
+    )
+    form.add_argument(
+        '--perfect',
+        action='store_true',
+        help='of simulated streams: what is true, in place of what the encoder makes of frames',
+    )
     for flag, kind, metavar, text in (
         ('--sample-rate', float, 'HZ', 'frames per second of the recording; 0: all of them'),
         ('--device', str, 'D', 'torch device, as cpu or cuda:0; auto: CUDA if present'),

@@ -22,8 +22,10 @@ from flash_vstream_ros.core.encoder import CLIP_MEAN, CLIP_STD, Encoder
 from flash_vstream_ros.core.star_memory import pool
 from flash_vstream_ros.training.labelled_frames import (
     CLASSES,
+    COLOUR_LABELS,
     NO_EVENT,
     OBJECT_LABELS,
+    SHAPE_LABELS,
     FrameStore,
     normalise,
 )
@@ -38,7 +40,8 @@ EXPOSURES = (0.85, 1.15)  # drawn anew each time a frame is shown
 # Squared distances of temporal maps, in mean squares of an element: events, quiet frames
 FAR, NEAR = 1.0, 0.1
 PART_WEIGHT = 0.5  # of what each quarter of the map says by itself
-OBJECTS_WEIGHT = 16.0
+PRESENCE_WEIGHT = 4.0
+OBJECT_WEIGHT = 1.0
 OBJECT_GAIN = 6.0
 APART_WEIGHT = 2.0
 
@@ -97,17 +100,24 @@ class EncoderInTraining(nn.Module):
         return loss
 
     def _object_loss(self, detail: Tensor, batch: dict[str, Any]) -> Tensor:
-        """What stands in each cell, where it can be known."""
+        """Where something stands; there, its colour and its shape."""
         said = self.heads.objects(detail.flatten(1, 2))  # (B, Q * Q, labels)
-        # Objects are small and few: without a weight it pays to say that there are none.
-        losses = functional.binary_cross_entropy_with_logits(
-            said,
-            batch['objects'],
+        truth, known = batch['objects'], batch['objects_known']
+        # Objects are few: without a weight it pays to say that there are none.
+        stands = functional.binary_cross_entropy_with_logits(
+            said[..., -1],
+            truth[..., -1],
             reduction='none',
-            pos_weight=said.new_full(said.shape[-1:], OBJECT_GAIN),
-        ).mean(-1)
-        known = batch['objects_known']
-        return OBJECTS_WEIGHT * (losses * known).sum() / known.sum().clamp_min(1.0)
+            pos_weight=said.new_tensor(OBJECT_GAIN),
+        )
+        loss = PRESENCE_WEIGHT * _mean(stands, known)
+        # Of occupied cells alone: among all the others these would count for next to nothing.
+        occupied = known * truth[..., -1]
+        for part in (COLOUR_LABELS, SHAPE_LABELS):
+            shares = truth[..., part] / truth[..., part].sum(-1, keepdim=True).clamp_min(1.0)
+            losses = -(shares * said[..., part].log_softmax(-1)).sum(-1)
+            loss = loss + OBJECT_WEIGHT * _mean(losses, occupied)
+        return loss
 
 
 def distance_loss(coarse: Tensor, events: Tensor) -> Tensor:

@@ -4,9 +4,10 @@
 import argparse
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from flash_vstream_ros.core.checkpoint_files import resolve_folder
+from flash_vstream_ros.core.config import MemoryGeometry
+from flash_vstream_ros.core.model_config import load_geometry
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.sampler import Decision, FrameSampler
 from flash_vstream_ros.core.snapshot import fits_float16
@@ -24,6 +27,7 @@ from flash_vstream_ros.data.recordings import ImageRecording, list_recordings
 from flash_vstream_ros.data.tower import tower_id
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S, Recording
 from flash_vstream_ros.replay.recording import open_recording
+from flash_vstream_ros.training.perfect_features import PerfectEncoder, PerfectRecording
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +42,17 @@ def run_extract(arguments: argparse.Namespace) -> int:
     """
     recordings = list_recordings(arguments.data, arguments.images)
     folder = resolve_folder(arguments.model)
-    vstream = FlashVStream.from_pretrained(
-        folder, arguments.device, arguments.dtype, parts=('vision',)
-    )
+    encoder: FrameEncoder
+    if arguments.perfect:
+        encoder, encoder_id = PerfectEncoder(load_geometry(folder)), ''
+    else:
+        encoder = FlashVStream.from_pretrained(
+            folder, arguments.device, arguments.dtype, parts=('vision',)
+        )
+        encoder_id = tower_id(folder)
     extraction = Extraction(
-        vstream,
-        tower_id(folder),
+        encoder,
+        encoder_id,
         arguments.out,
         side=arguments.side,
         sample_rate=arguments.sample_rate,
@@ -51,12 +60,23 @@ def run_extract(arguments: argparse.Namespace) -> int:
     )
 
     def open_one(path: Path) -> Recording:
+        if arguments.perfect:
+            return PerfectRecording(path, encoder)
         return ImageRecording(path) if arguments.images else open_recording(path, arguments.topic)
 
     with logging_redirect_tqdm([logging.getLogger()]):
         extraction.run(recordings, open_one)
     logger.info('%s: %s', arguments.out, extraction.summary())
     return int(bool(extraction.failures))
+
+
+class FrameEncoder(Protocol):
+    """What makes features of frames. A ``FlashVStream`` is one."""
+
+    geometry: MemoryGeometry
+
+    def encode(self, frames: Sequence[np.ndarray]) -> Tensor:
+        """Encode what recordings decode to, (B, P, P, D)."""
 
 
 @dataclass(eq=False)
@@ -76,7 +96,7 @@ class _Stream:
 class Extraction:
     """Encodes recordings into feature files. A batch may hold frames of several recordings.
 
-    :param encoder_id: of the encoder, written into each file.
+    :param encoder_id: of the encoder, written into each file; '': none that a checkpoint has.
     :param out: folder of the files.
     :param side: patches along a side of the stored maps; 0: the encoder's own.
     :param sample_rate: frames per second of stamp time; 0: all.
@@ -86,7 +106,7 @@ class Extraction:
 
     def __init__(
         self,
-        vstream: FlashVStream,
+        encoder: FrameEncoder,
         encoder_id: str,
         out: Path,
         *,
@@ -94,11 +114,11 @@ class Extraction:
         sample_rate: float = 1.0,
         batch: int = 32,
     ) -> None:
-        own = vstream.geometry.feature_side
+        own = encoder.geometry.feature_side
         self._side = side or own
         if self._side < 0 or own % self._side:
             raise ValueError(f'side: expected a divisor of {own}, the encoder has, got {side}')
-        self._vstream = vstream
+        self._encoder = encoder
         self._out = out
         self._sample_rate = sample_rate
         self._batch = batch
@@ -199,7 +219,7 @@ class Extraction:
 
     def _encode(self) -> None:
         if self._frames:
-            maps = self._vstream.encode([pixels for _, pixels in self._frames])
+            maps = self._encoder.encode([pixels for _, pixels in self._frames])
             pooled = pool(maps.float(), self._side).cpu()  # (B, N, D)
             for (stream, _), feature in zip(self._frames, pooled, strict=True):
                 stream.maps.append(feature.half())

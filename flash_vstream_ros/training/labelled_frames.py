@@ -28,6 +28,8 @@ from flash_vstream_ros.simulator.world import SEEN, Patrol
 ACTIONS = ('', *OBJECT_ACTIONS, *DOOR_ACTIONS, *ROBOT_ACTIONS)  # '': nothing happens
 CLASSES = {'room': ROOMS, 'action': ACTIONS, 'colour': COLOURS, 'shape': SHAPES}
 OBJECT_LABELS = len(COLOURS) + len(SHAPES) + 1  # of one cell of the picture; last: any object
+COLOUR_LABELS = slice(0, len(COLOURS))
+SHAPE_LABELS = slice(len(COLOURS), len(COLOURS) + len(SHAPES))
 
 ASPECT = (4, 3)
 # Of the cameras. A larger picture that is made smaller has less noise and other edges.

@@ -11,7 +11,7 @@ from flash_vstream_ros.simulator.drawing_actions import (
     draw_object_action,
     draw_passing_robot,
 )
-from flash_vstream_ros.simulator.drawing_doors import draw_door_action, draw_side_door
+from flash_vstream_ros.simulator.drawing_doors import draw_door_action
 from flash_vstream_ros.simulator.drawing_objects import draw_object
 from flash_vstream_ros.simulator.drawing_sheet import Sheet
 from flash_vstream_ros.simulator.view import COLOURS, KINDS, ROOMS, SHAPES, Action, SeenObject
@@ -166,12 +166,3 @@ def test_behind_an_opened_door_it_is_bright_and_a_closed_one_is_dark(room):
 def test_a_door_stands_still_after_its_swing():
     assert np.array_equal(door('office', True, 0.25), door('office', True, 1.0))
     assert np.array_equal(door('office', False, 0.25), door('office', False, 1.0))
-
-
-def test_the_small_door_opens_by_degrees():
-    pictures = []
-    for opened in (0.0, 0.5, 1.0):
-        picture = canvas()
-        draw_side_door(Sheet(picture, (96, 96)), 'office', 3, 0.5, opened)
-        pictures.append(float(picture.mean()))
-    assert pictures[0] < pictures[1] < pictures[2]

@@ -10,7 +10,7 @@ from flash_vstream_ros.training.encoder_stage import (
     PatrolFrames,
     distance_loss,
 )
-from flash_vstream_ros.training.labelled_frames import NO_EVENT, FrameStore
+from flash_vstream_ros.training.labelled_frames import NO_EVENT, OBJECT_LABELS, FrameStore
 
 GEOMETRY = MemoryGeometry(feature_width=16, feature_side=4, detail_side=4, temporal_side=2)
 VISION = CLIPVisionConfig(
@@ -84,6 +84,34 @@ def test_nothing_known_of_any_frame_is_no_nan(frames):
     batch['objects_known'].zero_()
     loss = EncoderInTraining(Encoder(VISION, -1), GEOMETRY)(batch)
     assert loss.total.isfinite()
+
+
+def objects_loss(said: torch.Tensor, truth: torch.Tensor, known: torch.Tensor) -> float:
+    """Loss of what the read-out says of one frame's 16 cells."""
+    model = EncoderInTraining(Encoder(VISION, -1), GEOMETRY)
+    model.heads.objects = torch.nn.Identity()
+    batch = {'objects': truth[None], 'objects_known': known[None]}
+    return model._object_loss(said.unflatten(0, (4, 4))[None], batch).item()
+
+
+@pytest.mark.parametrize('wrong', ['colour', 'shape', 'missed', 'imagined'])
+def test_each_mistake_about_an_object_costs(wrong):
+    """One object among 16 cells: its colour must not drown among the cells that hold nothing."""
+    truth = torch.zeros(16, OBJECT_LABELS)
+    truth[5, [2, 7, -1]] = 1.0
+    right = 20.0 * truth - 10.0
+    said = right.clone()
+    if wrong == 'colour':
+        said[5, [2, 3]] = said[5, [3, 2]]
+    elif wrong == 'shape':
+        said[5, [7, 9]] = said[5, [9, 7]]
+    else:
+        said[5 if wrong == 'missed' else 6, -1] *= -1.0
+    known = torch.ones(16)
+    assert objects_loss(right, truth, known) < 0.01
+    assert objects_loss(said, truth, known) > 2.0
+    known[[5, 6]] = 0.0
+    assert objects_loss(said, truth, known) < 0.01
 
 
 def test_training_lowers_the_loss(frames):
