@@ -21,7 +21,13 @@ from flash_vstream_ros.simulator.dataset import split_seeds
 from flash_vstream_ros.simulator.drawing import draw
 from flash_vstream_ros.simulator.world import Patrol
 from flash_vstream_ros.training.encoder_stage import EncoderInTraining
-from flash_vstream_ros.training.labelled_frames import CLASSES, draw_labelled, normalise
+from flash_vstream_ros.training.labelled_frames import (
+    CLASSES,
+    COLOUR_LABELS,
+    SHAPE_LABELS,
+    draw_labelled,
+    normalise,
+)
 
 SIZES = ((128, 96), (320, 240), (640, 480))
 SECONDS = 420.0
@@ -55,6 +61,27 @@ def classes_told(
 
 
 @torch.no_grad()
+def objects_told(
+    model: EncoderInTraining, seeds: Sequence[int], size: tuple[int, int], cells: int
+) -> tuple[int, int, int]:
+    """Objects in cells that hold one alone: how many, found, found with colour and shape right."""
+    shown = found = right = 0
+    for seed in seeds:
+        frames = draw_labelled(seed, SECONDS, model.encoder, size, cells)
+        features = model.encoder.encode(normalise(frames.pixels, CLIP_MEAN, CLIP_STD))
+        said = model.heads.objects(pool(features.float(), cells))  # (F, Q * Q, labels)
+        parts = [said[..., part].argmax(-1) for part in (COLOUR_LABELS, SHAPE_LABELS)]
+        truths = [frames.objects[..., part] for part in (COLOUR_LABELS, SHAPE_LABELS)]
+        alone = (frames.objects_known > 0) & (truths[0].sum(-1) == 1) & (truths[1].sum(-1) == 1)
+        is_found = alone & (said[..., -1] > 0)
+        is_right = [p == t.argmax(-1) for p, t in zip(parts, truths, strict=True)]
+        shown += int(alone.sum())
+        found += int(is_found.sum())
+        right += int((is_found & is_right[0] & is_right[1]).sum())
+    return shown, found, right
+
+
+@torch.no_grad()
 def events_kept(vstream: FlashVStream, seed: int) -> tuple[int, int, int]:
     """Events of a stream of ten minutes, those in one cluster, those with one of their own."""
     patrol = Patrol(seed, STREAM_S)
@@ -82,12 +109,15 @@ def main() -> int:
     arguments = parser.parse_args()
     vstream, model = load(arguments.run)
     seeds = split_seeds('validation', arguments.patrols)
-    print('| pictures | frames |', ' | '.join(CLASSES), '|')
-    print('|---|---|' + '---|' * len(CLASSES))
+    heads = [*CLASSES, 'objects', 'found', 'colour and shape right']
+    print('| pictures | frames |', ' | '.join(heads), '|')
+    print('|---|---|' + '---|' * len(heads))
     for size in SIZES:
         right = classes_told(model, seeds, size, vstream.geometry.detail_side)
         shares = [f'{torch.cat(parts).float().mean():.3f}' for parts in right.values()]
         frames = sum(map(len, right['room']))
+        shown, found, known = objects_told(model, seeds, size, vstream.geometry.detail_side)
+        shares += [str(shown), f'{found / shown:.3f}', f'{known / shown:.3f}']
         print(f'| {size[0]}x{size[1]} | {frames} |', ' | '.join(shares), '|')
     events, together, alone = (
         sum(counts) for counts in zip(*(events_kept(vstream, s) for s in seeds), strict=True)

@@ -50,6 +50,8 @@ def client(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """
     given = {name: context.launch_configurations[name] for name in OPTIONS}
     options = [word for name, value in given.items() if value for word in (f'--{name}', value)]
+    if context.launch_configurations['in_step'] == 'true':
+        options.append('--in-step')
     image = LaunchConfiguration('image')
     return [
         Node(
@@ -78,6 +80,12 @@ def generate_launch_description() -> LaunchDescription:
             *(
                 DeclareLaunchArgument(name, default_value='', description=text)
                 for name, text in OPTIONS.items()
+            ),
+            DeclareLaunchArgument(
+                'in_step',
+                default_value='false',
+                choices=['true', 'false'],
+                description='true: lose nothing, however slow the machine; speed does not count',
             ),
             IncludeLaunchDescription(both),
             OpaqueFunction(function=client),

@@ -8,8 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +30,20 @@ from flash_vstream_ros.nodes.camera import IMAGE_TYPES, TOPICS
 from flash_vstream_ros.nodes.conversions import message_to_snapshot, ns_to_time
 from flash_vstream_ros.nodes.image_conversions import rgb_to_compressed, rgb_to_image
 from flash_vstream_ros.nodes.qos import LATCHED
-from flash_vstream_ros.nodes.replay_results import result_of, table
+from flash_vstream_ros.nodes.replay_playing import FrameHandlerFacts, play, play_in_step
+from flash_vstream_ros.nodes.replay_results import table
 from flash_vstream_ros.nodes.running import initialised
 from flash_vstream_ros.replay.picture import draw_memory, save_picture
 from flash_vstream_ros.replay.questions import Question, pair_questions, read_questions
-from flash_vstream_ros.replay.recorded_frame import NS_PER_S, RecordedFrame, Recording
+from flash_vstream_ros.replay.recorded_frame import NS_PER_S, RecordedFrame
 from flash_vstream_ros.replay.recording import open_recording
 from flash_vstream_ros.replay.thumbnails import ThumbnailStore
 from flash_vstream_ros.srv import Ask
 
 READY_TIMEOUT_S = 1800.0  # a 7B checkpoint takes a while to load
 NOTICE_S = 20.0
-LONGEST_STEP_NS = 60 * NS_PER_S
 ANSWER_TIMEOUT_S = 60.0
+MEMORY_TIMEOUT_S = 60.0
 SENT_FRAMES = 120  # kept small, for the thumbnails of those that the memory takes
 SENT_WIDTH_PX = 400
 MATCH_TIMEOUT_S = 5.0
@@ -52,15 +52,6 @@ REPLAY = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE
 )
 _FILL = {'raw': rgb_to_image, 'compressed': rgb_to_compressed}
-
-
-@dataclass(frozen=True)
-class FrameHandlerFacts:
-    """What the running frame handler says of itself."""
-
-    model: str
-    sample_rate: float
-    image_transport: str
 
 
 class ReplayClient(Node):
@@ -107,9 +98,27 @@ class ReplayClient(Node):
             IMAGE_TYPES[facts.image_transport], TOPICS[facts.image_transport], REPLAY
         )
         self._wait_for_subscriber()
-        # What was seen before would be in the answers.
-        self._wait(self._reset.call_async(Trigger.Request()), READY_TIMEOUT_S)
+        self.reset()  # what was seen before would be in the answers
         return facts
+
+    def reset(self) -> None:
+        """Empty the memory."""
+        self._wait(self._reset.call_async(Trigger.Request()), READY_TIMEOUT_S)
+
+    def wait_for_memory(self, stamp_ns: int) -> None:
+        """Wait until a memory with the frame of this stamp has been published.
+
+        :raises TimeoutError: none is; the frame handler has refused the frame, or died.
+        """
+        ends = time.monotonic() + MEMORY_TIMEOUT_S
+        while self.snapshot is None or stamp_ns not in self.snapshot.spatial_stamps_ns:
+            self._check_fault()
+            if time.monotonic() > ends:
+                raise TimeoutError(
+                    f'no memory has the frame stamped {stamp_ns} ns after {MEMORY_TIMEOUT_S:g} s; '
+                    f'the log of the frame handler says what became of it'
+                )
+            time.sleep(0.001)
 
     def _find(self, name: str, wait_s: Callable[[float], bool]) -> None:
         started = time.monotonic()
@@ -134,16 +143,20 @@ class ReplayClient(Node):
                 raise TimeoutError(f'nobody subscribes {topic} after {READY_TIMEOUT_S:g} s')
             time.sleep(0.05)
 
-    def play_frame(self, frame: RecordedFrame, image_transport: str) -> None:
-        """Decode and publish one frame; a corrupt one is counted and left out."""
+    def play_frame(self, frame: RecordedFrame, image_transport: str) -> bool:
+        """Decode and publish one frame; a corrupt one is counted and left out.
+
+        :returns: whether it was published.
+        """
         try:
             pixels = frame.decode()
         except ValueError as error:
             self.corrupt += 1
             if self.corrupt == 1:
                 print(f'a frame is left out: {error}', file=sys.stderr)
-            return
+            return False
         self.publish(pixels, frame.stamp_ns, image_transport)
+        return True
 
     def publish(self, pixels: np.ndarray, stamp_ns: int, image_transport: str) -> None:
         """Publish one frame under its own stamp."""
@@ -170,47 +183,14 @@ class ReplayClient(Node):
         future.add_done_callback(lambda _: done.set())
         ends = time.monotonic() + timeout_s
         while not done.wait(0.2):
-            if self.fault is not None:
-                raise RuntimeError(f'the replay client failed: {self.fault!r}') from self.fault
+            self._check_fault()
             if time.monotonic() > ends:
                 raise TimeoutError(f'no response after {timeout_s:g} s; has a node died?')
         return future.result()
 
-
-def play(
-    client: ReplayClient,
-    facts: FrameHandlerFacts,
-    recording: Recording,
-    questions: Sequence[Question],
-    speed: float,
-) -> Iterator[dict[str, Any]]:
-    """Publish the recording in its own time and ask each question at its moment.
-
-    Frames keep coming while a question is answered. Each answer has seen the stream to within two
-    sampling periods of its moment.
-
-    :param facts: what :meth:`ReplayClient.wait_for_nodes` returned.
-    :param speed: 2.0 plays twice as fast as it was recorded.
-    :returns: one result for each question, as ``replay`` gives them.
-    """
-    behind_ns = round(2e9 / facts.sample_rate) if facts.sample_rate else NS_PER_S
-    waiting = sorted(questions, key=lambda question: question.at)
-    asked: list[tuple[Question, Callable[[], Answer]]] = []
-    before_ns = sent_ns = recording.start_ns
-    elapsed_ns, started = 0, time.monotonic()
-    for frame in recording:
-        # A stamp that jumps, by a fault or because the bag loops, does not stop the clock.
-        step_ns, before_ns = frame.stamp_ns - before_ns, frame.stamp_ns
-        if 0 < step_ns <= LONGEST_STEP_NS:
-            elapsed_ns += step_ns
-            sent_ns = frame.stamp_ns
-        while waiting and waiting[0].at_ns < elapsed_ns:
-            asked.append((waiting[0], client.ask(waiting.pop(0), sent_ns - step_ns - behind_ns)))
-        time.sleep(max(0.0, started + elapsed_ns / NS_PER_S / speed - time.monotonic()))
-        client.play_frame(frame, facts.image_transport)
-    asked += [(question, client.ask(question, sent_ns - behind_ns)) for question in waiting]
-    for question, answer in asked:
-        yield result_of(question, answer(), recording.start_ns)
+    def _check_fault(self) -> None:
+        if self.fault is not None:
+            raise RuntimeError(f'the replay client failed: {self.fault!r}') from self.fault
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -223,6 +203,13 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
                         help='seconds since the first frame')  # fmt: skip
     parser.add_argument('--questions', type=Path, help='JSON file of questions with their times')
     parser.add_argument('--speed', type=float, default=1.0, help='1: as recorded')
+    parser.add_argument(
+        '--in-step',
+        action='store_true',
+        help='lose nothing, however slow the machine: each frame waits until the one before is '
+        'memorised, and while a question is answered; the answers are those of a replay without '
+        'ROS',
+    )
     parser.add_argument('--out', type=Path, help='JSON lines file for the answers')
     parser.add_argument('--picture', type=Path, help='PNG file for a picture of the memory')
     parsed = parser.parse_args(arguments)
@@ -245,7 +232,10 @@ def run(client: ReplayClient, arguments: argparse.Namespace) -> int:
     if not questions and recording.duration_ns:
         questions = [Question(recording.duration_ns / NS_PER_S, 'What have you seen?')]
     facts = client.wait_for_nodes()
-    results = list(play(client, facts, recording, questions, arguments.speed))
+    if arguments.in_step:
+        results = list(play_in_step(client, facts, recording, questions))
+    else:
+        results = list(play(client, facts, recording, questions, arguments.speed))
     if arguments.out:
         lines = [json.dumps(result, ensure_ascii=False) for result in results]
         arguments.out.write_text(''.join(f'{line}\n' for line in lines))

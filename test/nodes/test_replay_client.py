@@ -9,8 +9,11 @@ import pytest
 from robots import picture
 
 from flash_vstream_ros.nodes import replay_client
+from flash_vstream_ros.nodes.conversions import ros_text
 from flash_vstream_ros.nodes.processes import NodeProcess
 from flash_vstream_ros.replay.questions import Question
+from flash_vstream_ros.replay.recording import open_recording
+from flash_vstream_ros.replay.replay import Replay
 
 RATE, FRAMES = 10, 30
 
@@ -67,6 +70,43 @@ def test_a_recording_is_played_and_every_question_answered(robot, recording, tmp
     ):
         assert text in output
     assert cv2.imread(str(image)) is not None
+
+
+def test_in_step_the_answers_are_those_of_a_replay_without_ros(
+    robot, vstream, recording, tmp_path
+):
+    """Whatever the speed: no frame is replaced, and each question sees just what it should."""
+    questions = [Question(at, 'Where?', max_new_tokens=12) for at in (0.0, 0.95, 1.0, 2.34, 2.9)]
+    questions.append(Question(1.5, 'Open?', ('yes', 'no')))
+    expected = list(Replay(vstream, open_recording(recording), questions, sample_rate=5.0))
+    file, out = tmp_path / 'questions.json', tmp_path / 'answers.jsonl'
+    entries = [
+        {'at': q.at, 'question': q.question, 'choices': list(q.choices), 'max_new_tokens': 12}
+        for q in questions
+    ]
+    file.write_text(json.dumps(entries))
+    status, output = play(
+        robot, tmp_path / 'log', recording, '--questions', file, '--in-step', '--out', out
+    )
+    assert status == 0, output
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [result['frames_seen'] for result in found] == [1, 5, 6, 8, 12, 15]
+    for result, same in zip(found, expected, strict=True):
+        for key in ('at', 'frames_seen', 'newest_stamp', 'key_stamps'):
+            assert result[key] == same[key], key
+        assert result['answer'] == ros_text(same['answer'])
+        assert result['choice_probabilities'] == pytest.approx(
+            same['choice_probabilities'], abs=1e-4
+        )
+
+
+def test_in_step_a_frame_that_the_memory_refuses_is_named(monkeypatch):
+    """The wait for it has an end."""
+    monkeypatch.setattr(replay_client, 'MEMORY_TIMEOUT_S', 0.2)
+    client = replay_client.ReplayClient.__new__(replay_client.ReplayClient)
+    client.fault, client.snapshot = None, None
+    with pytest.raises(TimeoutError, match='stamped 7 ns'):
+        client.wait_for_memory(7)
 
 
 def test_a_question_without_an_answer_fails_the_job(robot, recording, tmp_path):
