@@ -14,13 +14,13 @@ import time
 from pathlib import Path
 
 from flash_vstream_ros.core.checkpoint_files import resolve_folder
-from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
 from flash_vstream_ros.nodes.processes import NodeProcess
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S
 from flash_vstream_ros.replay.recording import open_recording
 from flash_vstream_ros.simulator.description import PatrolDescription
 from flash_vstream_ros.simulator.writing import Form, write_patrol
 
+MODEL = Path(__file__).resolve().parents[1] / 'models' / 'patrol-tiny'
 SAMPLE_RATE_HZ = 1.0
 # One of the tests' seeds: no model is trained on it.
 PATROL = PatrolDescription(seed=2_500_000, seconds=180.0, rate_hz=5.0, size=(640, 480))
@@ -42,7 +42,8 @@ def parse_arguments() -> argparse.Namespace:
     recording.add_argument('--video', type=Path, help='video file')
     recording.add_argument('--bag', type=Path, help='folder of a rosbag2 (sqlite3 or mcap)')
     parser.add_argument('--topic', help='image topic of the bag, where it has several')
-    parser.add_argument('--model', help='checkpoint: folder in the published layout, or hub id')
+    parser.add_argument('--model', help='checkpoint: folder in the published layout, or hub id; '
+                        'default: the small trained one in models/')  # fmt: skip
     parser.add_argument('--out', type=Path, default=Path('demo_output'), help='output folder')
     return parser.parse_args()
 
@@ -94,13 +95,15 @@ def main() -> int:
         else:
             write_questions(questions, length_s(path, arguments.topic))
         # Here, so that the progress of a download is seen; the nodes write to log files.
-        model = resolve_folder(arguments.model) if arguments.model else None
+        model = resolve_folder(arguments.model or MODEL)
     except (ValueError, OSError) as error:
         print(f'demo: {error}', file=sys.stderr)
         return 1
-    if model is None:
-        print('The model is a tiny random checkpoint: its answers mean nothing.')
-        model = make_random_checkpoint(out / 'random-checkpoint')
+    if not (is_simulated or arguments.model):
+        print(
+            f'The model in the box, {MODEL.name}, knows simulated patrols only: what it answers '
+            f'about another recording means nothing. Name your own with MODEL=folder.'
+        )
     return run(path, arguments.topic, model, questions, out, SPEED if is_simulated else 1.0)
 
 

@@ -31,7 +31,7 @@ from flash_vstream_ros.nodes.conversions import message_to_snapshot, ns_to_time
 from flash_vstream_ros.nodes.image_conversions import rgb_to_compressed, rgb_to_image
 from flash_vstream_ros.nodes.qos import LATCHED
 from flash_vstream_ros.nodes.replay_playing import FrameHandlerFacts, play, play_in_step
-from flash_vstream_ros.nodes.replay_results import table
+from flash_vstream_ros.nodes.replay_results import score, table
 from flash_vstream_ros.nodes.running import initialised
 from flash_vstream_ros.replay.picture import draw_memory, save_picture
 from flash_vstream_ros.replay.questions import Question, pair_questions, read_questions
@@ -240,6 +240,8 @@ def run(client: ReplayClient, arguments: argparse.Namespace) -> int:
         lines = [json.dumps(result, ensure_ascii=False) for result in results]
         arguments.out.write_text(''.join(f'{line}\n' for line in lines))
     print(table(results))
+    if score(results):
+        print(score(results))
     if client.corrupt:
         print(f'{client.corrupt} corrupt frames were left out', file=sys.stderr)
     if recording.ended_early:

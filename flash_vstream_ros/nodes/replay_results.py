@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from flash_vstream_ros.evaluation.judges import is_right
 from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.nodes.conversions import time_to_ns
 from flash_vstream_ros.replay.questions import Question
@@ -46,6 +47,16 @@ def result_of(question: Question, answer: Answer, start_ns: int) -> dict[str, An
         'time_to_first_token': answer.time_to_first_token,
         'total_time': answer.total_time,
     }
+
+
+def score(results: Sequence[dict[str, Any]]) -> str:
+    """How many answers are right, of those whose truth is known; '' where none is."""
+    judged = [
+        is_right(result['answer'], result['truth'], 'closed' if result['choices'] else 'open')
+        for result in results
+        if result['truth']
+    ]
+    return f'{sum(judged)} of {len(judged)} answers are right' if judged else ''
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:

@@ -69,6 +69,8 @@ def add_simulate(verbs: Any) -> None:
     add('--asked-at-once', type=int, default=4, metavar='N', help=text)
     text = 'ask in the first so many seconds only; default: in all of each stream'
     add('--asked-until', type=float, default=math.inf, metavar='S', help=text)
+    text = 'what is asked and did not happen is easily told from what did: to begin training with'
+    add('--clear-cut', action='store_true', help=text)
     parser.set_defaults(run=lambda arguments: _simulate(parser, arguments))
 
 
@@ -111,6 +113,7 @@ def _simulate(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
             arguments.questions_per_stream,
             arguments.asked_at_once,
             arguments.asked_until,
+            arguments.clear_cut,
         )
         form.check(about)
         if arguments.streams == 1:

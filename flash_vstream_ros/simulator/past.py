@@ -4,6 +4,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from flash_vstream_ros.simulator.events import Event
 from flash_vstream_ros.simulator.view import (
     COLOURS,
@@ -13,6 +15,9 @@ from flash_vstream_ros.simulator.view import (
     ROOMS,
     SHAPES,
 )
+
+SORTS = (OBJECT_ACTIONS, DOOR_ACTIONS, ROBOT_ACTIONS)
+STRANGERS = 12  # drawn to find some that never happened
 
 
 class Past:
@@ -41,10 +46,27 @@ class Past:
         happened = {e.what for e in self.events}
         return [e for e in _neighbours(event) if e.what not in happened]
 
+    def strangers(self, event: Event, random: np.random.Generator) -> list[Event]:
+        """Events of the same sort, drawn in every respect, that never happened."""
+        happened = {e.what for e in self.events}
+        drawn = (_any_like(event, random) for _ in range(STRANGERS))
+        return [e for e in drawn if e.what not in happened]
+
+
+def _any_like(event: Event, random: np.random.Generator) -> Event:
+    actions = next(actions for actions in SORTS if event.action in actions)
+    return replace(
+        event,
+        action=str(random.choice(actions)),
+        room=str(random.choice(ROOMS)),
+        colour=event.colour and str(random.choice(COLOURS)),
+        shape=event.shape and str(random.choice(SHAPES)),
+    )
+
 
 def _neighbours(event: Event) -> Iterator[Event]:
     """Events that differ from one in one respect."""
-    for actions in (OBJECT_ACTIONS, DOOR_ACTIONS, ROBOT_ACTIONS):
+    for actions in SORTS:
         if event.action in actions:
             yield from (replace(event, action=a) for a in actions if a != event.action)
     yield from (replace(event, room=r) for r in ROOMS if r != event.room)

@@ -78,10 +78,15 @@ class PatrolQuestion:
 
 @dataclass
 class Questioner:
-    """Asks about one patrol. Equal seeds ask equal questions."""
+    """Asks about one patrol. Equal seeds ask equal questions.
+
+    :param clear_cut: what is asked and did not happen differs from what did in all respects that
+        chance gives, not in one: easier, for a model that does not know yet how to compare.
+    """
 
     patrol: Patrol
     seed: int
+    clear_cut: bool = False
     _random: np.random.Generator = field(init=False)
 
     def __post_init__(self) -> None:
@@ -215,7 +220,7 @@ class Questioner:
 
     def _whether(self, past: Past, at_s: float) -> PatrolQuestion | None:
         event = self._pick(past.newest_of_each(), at_s)
-        others = past.never(event) if event else []
+        others = self._others(past, event) if event else []
         if not others:  # also then no question whose answer is yes: the two must be as likely
             return None
         is_true = bool(self._random.integers(2))
@@ -225,6 +230,9 @@ class Questioner:
         )
         answer = 'yes' if is_true else 'no'
         return PatrolQuestion(at_s, OCCURRENCE, question, answer, (event,))
+
+    def _others(self, past: Past, event: Event) -> list[Event]:
+        return past.strangers(event, self._random) if self.clear_cut else past.never(event)
 
     def _after(self, past: Past, at_s: float) -> PatrolQuestion | None:
         return self._next_to(past, at_s, language.ASK_AFTER, 1)

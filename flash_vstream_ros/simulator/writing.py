@@ -38,6 +38,7 @@ class Form:
     :param questions: to each patrol.
     :param at_once: questions asked at the same moment.
     :param asked_until_s: the moment before which all of them are asked.
+    :param clear_cut: what did not happen is easily told from what did.
     :raises ValueError: a value is out of range.
     """
 
@@ -47,6 +48,7 @@ class Form:
     questions: int = 40
     at_once: int = 4
     asked_until_s: float = math.inf
+    clear_cut: bool = False
 
     def __post_init__(self) -> None:
         if self.format not in SUFFIXES:
@@ -180,7 +182,7 @@ def question_entries(patrol: Patrol, name: str, form: Form) -> list[dict[str, An
     :param name: of the recording.
     :returns: entries of a question file, at most as many as asked for.
     """
-    questioner = Questioner(patrol, 0)
+    questioner = Questioner(patrol, 0, form.clear_cut)
     moments = -(-form.questions // form.at_once)
     questions = []
     times = questioner.times(moments, latest_s=form.asked_until_s) if moments else []

@@ -49,6 +49,7 @@ class RunConfig:
     max_grad_norm: float = tunable(1.0, 'longer gradients are cut', minimum=1e-6, maximum=1e6)
     epochs: float = tunable(1.0, 'times the data is seen', minimum=0.0, maximum=1e6)
     steps: int = tunable(0, 'steps instead of epochs; 0: epochs count', minimum=0)
+    stop_at: int = tunable(0, 'step to end at, before all of the schedule; 0: its end', minimum=0)
     precision: str = tunable('no', 'of mixed precision', choices=PRECISIONS)
     gradient_checkpointing: bool = tunable(False, 'compute again instead of keeping: less memory')
     seed: int = tunable(0, 'of the order of the data and of what is random', minimum=0)

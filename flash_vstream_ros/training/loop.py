@@ -71,7 +71,8 @@ class Training:
         set_seed(config.seed)
         self._job = make_job(config)
         epochs = math.ceil(config.epochs * self._job.steps_an_epoch)
-        self._steps = config.steps or max(1, epochs)
+        self._steps = config.steps or max(1, epochs)  # of the schedule
+        self._end = min(config.stop_at or self._steps, self._steps)
         self._prepare(self._job.model)
 
     def _prepare(self, model: nn.Module) -> None:
@@ -87,16 +88,16 @@ class Training:
         path, step = self._state.newest()
         if path is not None:
             self._accelerator.load_state(str(path))
-            logger.info('%s: goes on after step %d of %d', self.out, step, self._steps)
-        if step >= self._steps:
-            logger.info('%s: all %d steps are done', self.out, self._steps)
+            logger.info('%s: goes on after step %d of %d', self.out, step, self._end)
+        if step >= self._end:
+            logger.info('%s: all %d steps are done', self.out, self._end)
             return
         self._begin_logs(step)
         batches = iter(self._loader(step))
         bar = tqdm(
-            range(step + 1, self._steps + 1),
+            range(step + 1, self._end + 1),
             initial=step,
-            total=self._steps,
+            total=self._end,
             unit='step',
             # Shown on a terminal only, and once.
             disable=None if self._accelerator.is_main_process else True,
@@ -104,10 +105,10 @@ class Training:
         meter = Meter()
         for step in bar:
             self._step(step, batches, meter)
-            if step % self.config.log_every == 0 or step == self._steps:
+            if step % self.config.log_every == 0 or step == self._end:
                 self._log(step, meter, bar)
             is_due = self.config.save_every and step % self.config.save_every == 0
-            if is_due or step == self._steps:
+            if is_due or step == self._end:
                 self._save(step)
         self._accelerator.end_training()
 
@@ -183,7 +184,7 @@ class Training:
         loss, speed = f'{values["loss"]:.4f}', f'{values["tokens_per_second"]:.0f}'
         bar.set_postfix(loss=loss, tokens_s=speed)
         if bar.disable and self._accelerator.is_main_process:  # no terminal: a line to a file
-            logger.info('step %d of %d: loss %s, %s tokens/s', step, self._steps, loss, speed)
+            logger.info('step %d of %d: loss %s, %s tokens/s', step, self._end, loss, speed)
 
     def _save(self, step: int) -> None:
         state = self._accelerator.get_state_dict(self._model)

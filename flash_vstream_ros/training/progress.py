@@ -14,7 +14,15 @@ from safetensors import SafetensorError
 from flash_vstream_ros.core.checkpoint_files import read_json
 
 # What may differ between the parts of one run, because no weight depends on it
-FREE_KEYS = ('out', 'save_every', 'log_every', 'workers', 'memory_cache', 'save_dtype')
+FREE_KEYS = (
+    'out',
+    'stop_at',
+    'save_every',
+    'log_every',
+    'workers',
+    'memory_cache',
+    'save_dtype',
+)
 _ABOUT = 'run.json'
 
 

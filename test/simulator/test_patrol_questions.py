@@ -255,6 +255,26 @@ def test_a_wrong_occurrence_differs_from_a_true_one_in_one_word(short: list[Aske
                 )
 
 
+def test_clear_cut_questions_are_as_true_and_differ_in_several_respects() -> None:
+    respects, answers = [], Counter()
+    for seed in range(10):
+        patrol = Patrol(seed, TEN_MINUTES)
+        questioner = Questioner(patrol, 0, clear_cut=True)
+        for at_s in questioner.times(12):
+            naive = NaiveAnswers(log_of(patrol), at_s)
+            for question in questioner.ask(at_s, 10):
+                if question.answer_type != OCCURRENCE:
+                    continue
+                assert naive.answer(question.question) == question.answer
+                answers[question.answer] += 1
+                what, (event,) = _asked_what(question.question), question.events
+                if question.answer == 'no':
+                    assert (what[0] in DOOR_ACTIONS) == (event.action in DOOR_ACTIONS)
+                    respects.append(sum(a != b for a, b in zip(what, event.what, strict=True)))
+    assert np.mean(respects) > 2.0
+    assert abs(answers['yes'] - answers['no']) < 4 * answers.total() ** 0.5
+
+
 def _asked_what(question: str) -> tuple[str, str, str, str]:
     for prefix in ('Is it true that ', 'Did it happen that ', 'Have you seen that '):
         if question.startswith(prefix):

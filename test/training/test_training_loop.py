@@ -202,6 +202,13 @@ def test_a_finished_run_is_left_alone(run, caplog):
     assert {p: p.stat().st_mtime_ns for p in (out / 'checkpoint').iterdir()} == before
 
 
+def test_a_run_can_end_before_its_schedule_and_go_on_with_it(run):
+    """The learning rate is that of the whole schedule, before and after."""
+    out = run('stopped', steps=8, stop_at=3)
+    assert [path.name for path in (out / 'state').iterdir()] == ['step-00000003']
+    assert_same_bits(run('stopped', steps=8), run('never stopped', steps=8))
+
+
 def test_a_run_does_not_go_on_with_other_settings(run):
     run('settled')
     with pytest.raises(ValueError, match=r'began with seed = 0, and cannot go on with 1'):
