@@ -3,7 +3,7 @@
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from flash_vstream_ros.core.model_config import ModelConfig, find_vision_tower
 from flash_vstream_ros.core.projector import Projector
 
 TOWER = 'model.vision_tower.vision_tower.vision_model.'
+_TOWER_PARTS = ('embeddings.', 'pre_layrnorm.', 'encoder.', 'post_layernorm.')
 ATTENTION = 'model.attention_model.'
 PROJECTOR = 'model.mm_projector.'
 # Buffers that older versions of transformers saved; they are computed, not read.
@@ -216,6 +217,17 @@ def _all_tensors(
         yield NamedTensor(key, tensor, source)
     if has_tower:
         return
-    for key, tensor, source in read_tensors(tower_folder or resolve_folder(tower_name)):
-        if key.startswith('vision_model.'):  # a whole CLIP holds a text model besides
-            yield NamedTensor(TOWER + key.removeprefix('vision_model.'), tensor, source)
+    yield from read_tower(tower_folder or resolve_folder(tower_name))
+
+
+def read_tower(folder: Path) -> Iterator[NamedTensor]:
+    """Read a vision tower that lies apart, by the keys it would have in a checkpoint.
+
+    :param folder: of a CLIP as transformers saves it: whole, where a text model lies beside the
+        tower; or the tower alone, whose keys begin with ``vision_model.`` before transformers 5.
+    :raises CheckpointError: a file is missing or damaged.
+    """
+    for key, tensor, source in read_tensors(folder):
+        name = key.removeprefix('vision_model.')
+        if name != key or name.startswith(_TOWER_PARTS):
+            yield NamedTensor(TOWER + name, tensor, source)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from flash_vstream_ros.core.checkpoint import TOWER
+from flash_vstream_ros.core.checkpoint import TOWER, read_tower
 from flash_vstream_ros.core.checkpoint_files import read_json, read_tensors, resolve_folder
 from flash_vstream_ros.core.model_config import find_vision_tower
 
@@ -31,9 +31,8 @@ def tower_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
         return
     config = read_json(folder / 'config.json')
     beside, _ = find_vision_tower(config, folder)
-    for key, tensor, _ in read_tensors(beside or resolve_folder(config['mm_vision_tower'])):
-        if key.startswith('vision_model.'):  # a whole CLIP holds a text model besides
-            yield TOWER + key.removeprefix('vision_model.'), tensor
+    for key, tensor, _ in read_tower(beside or resolve_folder(config['mm_vision_tower'])):
+        yield key, tensor
 
 
 def tower_id(folder: Path) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import CLIPVisionConfig
 
 from flash_vstream_ros.core.abstract_memory import SemanticAttention
-from flash_vstream_ros.core.checkpoint import ATTENTION, PROJECTOR, TOWER, expected_shapes
+from flash_vstream_ros.core.checkpoint import ATTENTION, PROJECTOR, expected_shapes, read_tower
 from flash_vstream_ros.core.checkpoint_files import (
     CheckpointError,
     read_json,
@@ -109,12 +109,9 @@ def _tensors(
     if not has_head and embedding is not None:  # tied: the published layout holds both
         yield _HEAD, embedding.clone()
     yield from _random_tensors(model, seed)
-    for key, tensor, _ in read_tensors(clip):
-        name = key.removeprefix('vision_model.')
-        # The vision tower alone is saved without the prefix by transformers 5.
-        is_tower = name != key or not key.startswith(('text_', 'visual_', 'logit_'))
-        if is_tower and not key.endswith(_COMPUTED):
-            yield TOWER + name, tensor
+    for key, tensor, _ in read_tower(clip):
+        if not key.endswith(_COMPUTED):
+            yield key, tensor
 
 
 def _random_tensors(model: ModelConfig, seed: int) -> Iterator[tuple[str, Tensor]]:

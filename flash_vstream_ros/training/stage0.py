@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlamaForCausalLM
+from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from flash_vstream_ros.core.abstract_memory import SemanticAttention
 from flash_vstream_ros.core.checkpoint import ATTENTION, PROJECTOR, TOWER
@@ -33,7 +33,6 @@ from flash_vstream_ros.training.patrol_tokenizer import train_tokenizer
 
 VARIANTS = 1000  # of the frames shown of one patrol: more than any run shows
 ENCODER_GAIN = 0.7
-WORD_SIZE = 0.5  # deviation of an embedding's elements
 
 
 @dataclass(frozen=True)
@@ -117,15 +116,21 @@ def _initialise(encoder: Encoder) -> None:
 
 
 def _untrained(config: ModelConfig) -> Iterator[tuple[str, Tensor]]:
-    """Language model, projector, semantic attention, and the tower's layers that nobody reads."""
+    """Language model, projector, semantic attention, and the tower's layers that nobody reads.
+
+    The language model's matrices are drawn with deviation 1 / sqrt(width): with transformers'
+    0.02 attention starts out uniform in a narrow model, and stays so.
+    """
+    language = config.language
+    language.initializer_range = language.hidden_size**-0.5
     width = config.geometry.feature_width
-    projector = Projector(width, config.language.hidden_size)
+    projector = Projector(width, language.hidden_size)
     for module in projector:
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=module.in_features**-0.5)
             nn.init.zeros_(module.bias)
     modules = {
-        '': _untrained_llama(config.language),
+        '': LanguageModel(language).llama,
         PROJECTOR: projector,
         ATTENTION: SemanticAttention(width, config.attention_width),
         TOWER: CLIPVisionModel(config.vision),
@@ -133,23 +138,3 @@ def _untrained(config: ModelConfig) -> Iterator[tuple[str, Tensor]]:
     for prefix, module in modules.items():
         for name, parameter in module.named_parameters():
             yield prefix + name, parameter.detach()
-
-
-def _untrained_llama(config: LlamaConfig) -> LlamaForCausalLM:
-    """A language model in which signals keep their size, from words and memory tokens on.
-
-    Matrices have deviation 1 / sqrt(inputs): with transformers' 0.02 attention starts out uniform
-    in a narrow model, and stays so. Words are as large as memory tokens, lest the first layer's
-    output drown them, and what the layers add is made smaller the more of them there are.
-    """
-    llama = LanguageModel(config).llama
-    for name, parameter in llama.named_parameters():
-        if parameter.ndim < 2:
-            continue
-        std = parameter.shape[1] ** -0.5
-        if name.endswith('embed_tokens.weight'):
-            std = WORD_SIZE
-        elif name.endswith(('o_proj.weight', 'down_proj.weight')):
-            std *= (2 * config.num_hidden_layers) ** -0.5
-        nn.init.normal_(parameter, std=std)
-    return llama

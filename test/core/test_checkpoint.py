@@ -169,6 +169,19 @@ def test_a_tower_of_a_whole_clip_is_read_without_its_text_model(tmp_path):
     assert load(folder).encoder is not None
 
 
+def test_a_tower_as_transformers_5_saves_it_is_read(tmp_path):
+    """Alone, its keys have no ``vision_model.`` in front."""
+    folder = make_random_checkpoint(tmp_path / 'a', own_tower=False)
+    expected = load(folder).encoder_id
+    tower = folder / 'vision_tower'
+    saved = {k.removeprefix('vision_model.'): v for k, v in load_file(tower / WEIGHTS).items()}
+    assert not any(key.startswith('vision_model.') for key in saved)
+    save_file(saved, tower / WEIGHTS)
+    index = tower / 'model.safetensors.index.json'
+    index.write_text(json.dumps({'weight_map': dict.fromkeys(saved, WEIGHTS)}))
+    assert load(folder).encoder_id == expected
+
+
 def test_a_tower_that_is_nowhere_is_named(tmp_path):
     folder = make_random_checkpoint(tmp_path / 'a', own_tower=False)
     (folder / 'vision_tower' / 'model.safetensors.index.json').unlink()

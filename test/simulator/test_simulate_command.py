@@ -51,6 +51,20 @@ def test_one_stream_is_a_recording_with_log_and_questions(
     assert {question.video_name for question in questions} == {'p'}
 
 
+def test_clear_cut_questions_are_others_than_the_usual_ones(tmp_path: Path) -> None:
+    options = ['--minutes', 5, '--rate', 1, '--size', '48x32', '--format', 'description']
+    for name, more in (('usual', []), ('clear', ['--clear-cut']), ('again', ['--clear-cut'])):
+        (tmp_path / name).mkdir()
+        assert simulate(tmp_path / name / 'p.json', *options, *more) == 0
+    usual, clear, again = (
+        json.loads((tmp_path / name / 'p.questions.json').read_text())
+        for name in ('usual', 'clear', 'again')
+    )
+    assert clear == again
+    assert [q['question'] for q in clear] != [q['question'] for q in usual]
+    assert [q['end_time'] for q in clear] == [q['end_time'] for q in usual]
+
+
 def test_storage_and_raw_images_of_a_bag(tmp_path: Path) -> None:
     options = ['--storage', 'sqlite3', '--raw', '--questions-per-stream', 0]
     assert simulate(tmp_path / 'p', *SMALL, *options) == 0

@@ -5,6 +5,9 @@ import pytest
 
 from flash_vstream_ros.training.config import PARTS_BY_STAGE, read_training_config
 
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / 'models/patrol-tiny'
+SCRIPT = ROOT / 'scripts/train_patrol_tiny.sh'
 MINIMAL = """
 init: checkpoint
 out: run
@@ -79,3 +82,18 @@ def test_what_cannot_be_is_refused_with_the_file(read, text, words):
 def test_a_missing_file_is_named():
     with pytest.raises(FileNotFoundError, match='nowhere'):
         read_training_config(Path('nowhere.yaml'), {})
+
+
+@pytest.mark.parametrize('name', sorted(path.name for path in RECIPE.glob('*[123].yaml')))
+def test_the_recipe_of_the_model_in_the_box_can_be_read(name):
+    stage = 1 if name == 'stage1.yaml' else 2
+    config = read_training_config(RECIPE / name, {'stage': stage})
+    assert config.steps > 0
+
+
+def test_the_recipe_has_all_its_steps():
+    names = {path.name for path in RECIPE.glob('*.yaml')}
+    steps = {'language1', 'language2', 'language3', 'stage0', 'stage1', 'stage2'}
+    assert names == {f'{step}.yaml' for step in steps}
+    for step in steps - {'stage1', 'stage2'}:
+        assert step in SCRIPT.read_text()
