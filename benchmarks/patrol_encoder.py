@@ -39,7 +39,7 @@ NS_PER_S = 1_000_000_000
 def load(run: Path) -> tuple[FlashVStream, EncoderInTraining]:
     """Read a run's checkpoint, and its encoder with the read-outs that only training uses."""
     vstream = FlashVStream.from_pretrained(run / 'checkpoint', parts=('vision',))
-    model = EncoderInTraining(vstream.encoder, vstream.geometry)
+    model = EncoderInTraining(vstream.encoder, vstream.geometry.detail_side, 1)
     model.load_state_dict(load_file(next((run / 'state').glob('step-*/model.safetensors'))))
     return vstream, model.eval()
 

@@ -101,21 +101,22 @@ def compressed_to_rgb(message: Any) -> np.ndarray:
     return _to_8_bits(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
 
 
-def rgb_to_compressed(frame: np.ndarray, message: Any, quality: int = 90) -> None:
-    """Fill a CompressedImage message with a picture as JPEG; its header is left alone.
+def rgb_to_compressed(frame: np.ndarray, message: Any, quality: int | None = 90) -> None:
+    """Fill a CompressedImage message with a picture; its header is left alone.
 
     :param frame: the picture, (H, W, 3) uint8 RGB.
     :param message: an empty sensor_msgs/CompressedImage; gets ``format`` and ``data``.
-    :param quality: of the JPEG, from 1 to 100.
+    :param quality: of a JPEG, from 1 to 100; None: a PNG, which loses nothing.
     :raises ValueError: if the frame is no such array or the quality is out of range.
     """
     _check_frame(frame)
-    if not 1 <= quality <= 100:
+    if quality is not None and not 1 <= quality <= 100:
         raise ValueError(f'JPEG quality {quality} is not from 1 to 100')
-    _, encoded = cv2.imencode(
-        '.jpg', cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )
-    message.format = 'rgb8; jpeg compressed bgr8'
+    kind, suffix, options = 'jpeg', '.jpg', [cv2.IMWRITE_JPEG_QUALITY, quality]
+    if quality is None:
+        kind, suffix, options = 'png', '.png', []
+    _, encoded = cv2.imencode(suffix, cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), options)
+    message.format = f'rgb8; {kind} compressed bgr8'
     _set_data(message, encoded)
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,18 @@ REPLAY = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE
 )
 _FILL = {'raw': rgb_to_image, 'compressed': rgb_to_compressed}
+_FILL_LOSSLESS = _FILL | {'compressed': partial(rgb_to_compressed, quality=None)}
 
 
 class ReplayClient(Node):
-    """The camera and the planner of a replay, spun by a thread of its own."""
+    """The camera and the planner of a replay, spun by a thread of its own.
 
-    def __init__(self) -> None:
+    :param lossless: whether compressed images are PNG in place of JPEG.
+    """
+
+    def __init__(self, lossless: bool = False) -> None:
         super().__init__('replay_client')
+        self._fill = _FILL_LOSSLESS if lossless else _FILL
         self.thumbnails = ThumbnailStore()
         self._thumbnail_ns = 0  # stamp of the newest thumbnail
         self.corrupt = 0  # frames that could not be decoded
@@ -161,7 +167,7 @@ class ReplayClient(Node):
     def publish(self, pixels: np.ndarray, stamp_ns: int, image_transport: str) -> None:
         """Publish one frame under its own stamp."""
         message = IMAGE_TYPES[image_transport]()
-        _FILL[image_transport](pixels, message)
+        self._fill[image_transport](pixels, message)
         message.header.stamp = ns_to_time(stamp_ns)
         message.header.frame_id = 'camera'
         height = round(SENT_WIDTH_PX * pixels.shape[0] / pixels.shape[1])
@@ -258,7 +264,7 @@ def main() -> int:
     """Run the client; the exit status is for the shell."""
     arguments = parse_arguments(remove_ros_args(sys.argv)[1:])
     with initialised():
-        client = ReplayClient()
+        client = ReplayClient(lossless=arguments.in_step)
         executor = SingleThreadedExecutor()
         executor.add_node(client)
         spinning = threading.Thread(target=_spin, args=(executor, client), daemon=True)

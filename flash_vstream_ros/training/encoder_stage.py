@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from flash_vstream_ros.core.config import MemoryGeometry
 from flash_vstream_ros.core.encoder import CLIP_MEAN, CLIP_STD, Encoder
 from flash_vstream_ros.core.star_memory import pool
 from flash_vstream_ros.training.labelled_frames import (
@@ -39,7 +38,7 @@ QUIET_FRAMES = 6
 EXPOSURES = (0.85, 1.15)  # drawn anew each time a frame is shown
 # Squared distances of temporal maps, in mean squares of an element: events, quiet frames
 FAR, NEAR = 1.0, 0.1
-PART_WEIGHT = 0.5  # of what each quarter of the map says by itself
+PART_WEIGHT = 0.5  # of what each part of the map says by itself
 PRESENCE_WEIGHT = 4.0
 OBJECT_WEIGHT = 1.0
 OBJECT_GAIN = 6.0
@@ -61,14 +60,16 @@ class EncoderHeads(nn.Module):
 class EncoderInTraining(nn.Module):
     """The encoder with its read-outs.
 
-    :param geometry: of the memory that its maps will go to.
+    :param detail_side: Q, cells a side for what stands where; that of the memory's details.
+    :param parts_side: p, parts a side that say what is seen, and of which distances are; a
+        divisor of Q, and no less than the side of the temporal memory's maps.
     """
 
-    def __init__(self, encoder: Encoder, geometry: MemoryGeometry) -> None:
+    def __init__(self, encoder: Encoder, detail_side: int, parts_side: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.heads = EncoderHeads(encoder.width)
-        self._detail_side, self._temporal_side = geometry.detail_side, geometry.temporal_side
+        self._detail_side, self._parts_side = detail_side, parts_side
 
     def forward(self, batch: dict[str, Any]) -> Loss:
         """Compute the loss.
@@ -79,7 +80,7 @@ class EncoderInTraining(nn.Module):
         side = self._detail_side
         features = self.encoder.encode(batch['pixels']).float()  # (B, P, P, D)
         detail = pool(features, side).unflatten(1, (side, side))  # (B, Q, Q, D)
-        coarse = pool(detail, self._temporal_side)  # (B, p * p, D)
+        coarse = pool(detail, self._parts_side)  # (B, p * p, D)
         loss = self._class_loss(coarse, batch) + self._object_loss(detail, batch)
         loss = loss + distance_loss(coarse, batch['events'])
         frames = len(features)
@@ -123,7 +124,7 @@ class EncoderInTraining(nn.Module):
 def distance_loss(coarse: Tensor, events: Tensor) -> Tensor:
     """Pull frames of one event together, push others apart, keep quiet frames close.
 
-    :param coarse: (B, p * p, D) temporal maps.
+    :param coarse: (B, p * p, D) maps, p as in :class:`EncoderInTraining`.
     :param events: (B,) int64, equal for frames of one event; NO_EVENT: nothing happens.
     """
     maps = coarse.flatten(1) / coarse[0].numel() ** 0.5

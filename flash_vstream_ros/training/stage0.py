@@ -45,6 +45,9 @@ class Stage0Config(RunConfig):
     first_patrol: int = tunable(400_000, 'seed of the first patrol', minimum=0)
     patrols: int = tunable(440, 'simulated patrols to learn from', minimum=1)
     patrol_seconds: float = tunable(420.0, 'length of each', minimum=60.0, maximum=1e5)
+    parts_side: int = tunable(
+        0, 'parts a side of a map that say by themselves what is seen; 0: as a cluster', minimum=0
+    )
     frames: str = tunable('', 'folder to keep drawn frames in; default: in the folder of the run')
 
 
@@ -76,7 +79,8 @@ class EncoderJob:
         encoder = Encoder(self._model_config.vision, self._model_config.select_layer)
         encoder.restore_buffers(torch.device('cpu'))
         _initialise(encoder)
-        self.model = EncoderInTraining(encoder, geometry)
+        parts_side = config.parts_side or geometry.temporal_side
+        self.model = EncoderInTraining(encoder, geometry.detail_side, parts_side)
         folder = Path(config.frames or Path(config.out) / 'frames')
         store = FrameStore(folder, config.patrol_seconds, encoder, geometry.detail_side)
         self.data = PatrolFrames(store, config.first_patrol, config.patrols, VARIANTS)

@@ -217,3 +217,11 @@ def test_the_quality_of_the_jpeg_is_the_one_asked_for():
             rgb_to_compressed(SMOOTH, StandIn(), quality)
     with pytest.raises(ValueError, match=r'\(H, W, 3\) uint8 RGB array, not \(48, 64\)'):
         rgb_to_compressed(SMOOTH[..., 0], StandIn())
+
+
+def test_without_a_quality_nothing_is_lost():
+    noise = RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8)  # what JPEG keeps least of
+    message = StandIn()
+    rgb_to_compressed(noise, message, quality=None)
+    assert 'png' in message.format
+    assert np.array_equal(compressed_to_rgb(message), noise)

@@ -7,7 +7,7 @@ import pytest
 from flash_vstream_ros.msg import Answer
 
 from flash_vstream_ros.nodes.conversions import ns_to_time
-from flash_vstream_ros.nodes.replay_results import STATUS_NAMES, result_of, table
+from flash_vstream_ros.nodes.replay_results import STATUS_NAMES, result_of, score, table
 from flash_vstream_ros.replay.questions import Question
 
 S = 1_000_000_000
@@ -113,3 +113,18 @@ def test_the_truth_stands_beside_the_answer_where_it_is_known():
     assert lines[2][place:].startswith('In the kitchen.')
     assert not lines[3][place : place + 15].strip()
     assert 'truth' not in table([result_of(QUESTION, answer(), START_NS)])
+
+
+def test_the_score_counts_what_is_right_of_what_is_known():
+    def said(text: str, truth: str, choices: list[str] = ()) -> dict:
+        return {'answer': text, 'truth': truth, 'choices': list(choices)}
+
+    results = [
+        said('In the kitchen.', 'in the kitchen'),
+        said('In the office.', 'in the kitchen'),
+        said('Yes, it is.', 'yes', ['yes', 'no']),
+        said('', 'no', ['yes', 'no']),
+        said('whatever', ''),
+    ]
+    assert score(results) == '2 of 4 answers are right'
+    assert score(results[4:]) == ''

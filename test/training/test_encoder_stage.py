@@ -3,7 +3,6 @@ import pytest
 import torch
 from transformers import CLIPVisionConfig
 
-from flash_vstream_ros.core.config import MemoryGeometry
 from flash_vstream_ros.core.encoder import Encoder
 from flash_vstream_ros.training.encoder_stage import (
     EncoderInTraining,
@@ -12,7 +11,6 @@ from flash_vstream_ros.training.encoder_stage import (
 )
 from flash_vstream_ros.training.labelled_frames import NO_EVENT, OBJECT_LABELS, FrameStore
 
-GEOMETRY = MemoryGeometry(feature_width=16, feature_side=4, detail_side=4, temporal_side=2)
 VISION = CLIPVisionConfig(
     hidden_size=16,
     intermediate_size=32,
@@ -82,13 +80,13 @@ def test_nothing_known_of_any_frame_is_no_nan(frames):
     batch = PatrolFrames.collate([frames[0]])
     batch['colour'].fill_(-100)
     batch['objects_known'].zero_()
-    loss = EncoderInTraining(Encoder(VISION, -1), GEOMETRY)(batch)
+    loss = EncoderInTraining(Encoder(VISION, -1), 4, 2)(batch)
     assert loss.total.isfinite()
 
 
 def objects_loss(said: torch.Tensor, truth: torch.Tensor, known: torch.Tensor) -> float:
     """Loss of what the read-out says of one frame's 16 cells."""
-    model = EncoderInTraining(Encoder(VISION, -1), GEOMETRY)
+    model = EncoderInTraining(Encoder(VISION, -1), 4, 2)
     model.heads.objects = torch.nn.Identity()
     batch = {'objects': truth[None], 'objects_known': known[None]}
     return model._object_loss(said.unflatten(0, (4, 4))[None], batch).item()
@@ -116,7 +114,7 @@ def test_each_mistake_about_an_object_costs(wrong):
 
 def test_training_lowers_the_loss(frames):
     torch.manual_seed(0)
-    model = EncoderInTraining(Encoder(VISION, -1), GEOMETRY)
+    model = EncoderInTraining(Encoder(VISION, -1), 4, 2)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     batch = PatrolFrames.collate([frames[0], frames[1]])
     losses = []

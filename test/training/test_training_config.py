@@ -84,7 +84,9 @@ def test_a_missing_file_is_named():
         read_training_config(Path('nowhere.yaml'), {})
 
 
-@pytest.mark.parametrize('name', sorted(path.name for path in RECIPE.glob('*[123].yaml')))
+@pytest.mark.parametrize(
+    'name', sorted(path.name for path in RECIPE.glob('*.yaml') if path.name != 'stage0.yaml')
+)
 def test_the_recipe_of_the_model_in_the_box_can_be_read(name):
     stage = 1 if name == 'stage1.yaml' else 2
     config = read_training_config(RECIPE / name, {'stage': stage})
@@ -93,7 +95,7 @@ def test_the_recipe_of_the_model_in_the_box_can_be_read(name):
 
 def test_the_recipe_has_all_its_steps():
     names = {path.name for path in RECIPE.glob('*.yaml')}
-    steps = {'language1', 'language2', 'language3', 'stage0', 'stage1', 'stage2'}
+    steps = {'stage0', 'language', 'stage1', 'stage2', 'stage2_end', 'inputs'}
     assert names == {f'{step}.yaml' for step in steps}
-    for step in steps - {'stage1', 'stage2'}:
+    for step in steps - {'inputs'}:
         assert step in SCRIPT.read_text()
