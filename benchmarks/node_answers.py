@@ -53,7 +53,8 @@ def ask_nodes(
     questions.write_text(json.dumps(asked))
     answers = out / f'{bag.name}.answers.jsonl'
     arguments = [str(bag), '--in-step', '--questions', str(questions), '--out', str(answers)]
-    parameters = {'model': model, 'sample_rate': RATE_HZ}
+    # Each memory is waited for: none is held back.
+    parameters = {'model': model, 'sample_rate': RATE_HZ, 'publish_rate': 1000.0}
     with (
         NodeProcess('frame_handler', parameters, log=out / 'frame_handler.log'),
         NodeProcess('question_handler', {'model': model}, log=out / 'question_handler.log'),

@@ -32,7 +32,11 @@ from flash_vstream_ros.evaluation.frame_inputs import (
     QuestionOnly,
 )
 from flash_vstream_ros.evaluation.input_snapshot import InputSnapshot
-from flash_vstream_ros.evaluation.temporal_baselines import AlgorithmOneMemory, NeighbourMemory
+from flash_vstream_ros.evaluation.temporal_baselines import (
+    AlgorithmOneMemory,
+    FadingMemory,
+    NeighbourMemory,
+)
 
 
 class StreamInput(Protocol):
@@ -135,6 +139,9 @@ _MAKERS: dict[str, Callable[[str, InputSource], StreamInput]] = {
     ),
     'neighbours': _star(
         'STAR whose temporal memory merges neighbours in time only', temporal=NeighbourMemory
+    ),
+    'fading': _star(
+        'STAR whose temporal memory merges by weights that fade', temporal=FadingMemory
     ),
     **{f'no_{part}': _star(f'STAR without {part} memory', without=part) for part in PARTS},
     'exemplars': _star('STAR that retrieves one kept frame per cluster', exemplars=True),

@@ -47,7 +47,9 @@ def test_no_input_has_more_tokens_than_star(name):
 def test_frames_come_as_near_to_the_budget_as_they_can():
     counts = {name: shown_after(name, FRAMES).token_count for name in INPUTS}
     assert SMALL.tokens == 88
-    assert counts['star'] == counts['algorithm_1'] == counts['neighbours'] == 88
+    assert (
+        counts['star'] == counts['algorithm_1'] == counts['neighbours'] == counts['fading'] == 88
+    )
     assert counts['exemplars'] == 88
     assert counts['uniform'] == counts['average_pool'] == 88  # 22 frames of 2x2
     assert counts['newest_4'] == 64  # 4x4; four of 5x5 would be 100

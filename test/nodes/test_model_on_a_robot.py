@@ -46,7 +46,7 @@ def replay(bag: Path, entries: list[dict], namespace: str, out: Path) -> list[di
     with (
         NodeProcess(
             'frame_handler',
-            {'model': MODEL, 'image_transport': 'compressed'},
+            {'model': MODEL, 'image_transport': 'compressed', 'publish_rate': 1000.0},
             namespace=namespace,
             environment=environment,
             log=out / 'frame_handler.log',
