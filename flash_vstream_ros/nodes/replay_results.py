@@ -51,18 +51,19 @@ def result_of(question: Question, answer: Answer, start_ns: int) -> dict[str, An
 
 def score(results: Sequence[dict[str, Any]]) -> str:
     """How many answers are right, of those whose truth is known; '' where none is."""
-    judged = [
-        is_right(result['answer'], result['truth'], 'closed' if result['choices'] else 'open')
-        for result in results
-        if result['truth']
-    ]
+    judged = [_is_right(result) for result in results if result['truth']]
     return f'{sum(judged)} of {len(judged)} answers are right' if judged else ''
+
+
+def _is_right(result: dict[str, Any]) -> bool:
+    group = 'closed' if result['choices'] else 'open'
+    return is_right(result['answer'], result['truth'], group)
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
     """Results for a person: one line each, columns aligned; the truth where it is known."""
     has_truth = any(result['truth'] for result in results)
-    columns = ['asked at', 'question', 'answer', 'truth']
+    columns = ['asked at', 'question', 'answer', 'truth', 'right']
     columns += ['frames', 'newest', 'first token', 'answered in']
     rows = [columns]
     for result in results:
@@ -74,6 +75,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
                 _shorten(result['question']),
                 _shorten(said),
                 _shorten(result['truth']),
+                ('yes' if _is_right(result) else 'no') if result['truth'] else '',
                 str(result['frames_seen']),
                 newest,
                 f'{result["time_to_first_token"] * 1e3:.0f} ms',
@@ -81,7 +83,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
             ]
         )
     if not has_truth:
-        rows = [[*row[:3], *row[4:]] for row in rows]
+        rows = [[*row[:3], *row[5:]] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ['  '.join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
     return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])

@@ -115,6 +115,19 @@ def test_the_truth_stands_beside_the_answer_where_it_is_known():
     assert 'truth' not in table([result_of(QUESTION, answer(), START_NS)])
 
 
+def test_the_table_says_of_each_answer_whether_it_is_right():
+    told = [Question(at, 'Where?', truth='On the table.') for at in (1.0, 2.0)]
+    results = [
+        result_of(told[0], answer(), START_NS),
+        result_of(told[1], answer(text='in the kitchen'), START_NS),
+        result_of(QUESTION, answer(), START_NS),  # nobody knows
+    ]
+    lines = table(results).splitlines()
+    place = lines[0].index('right')
+    assert [line[place:].split()[0] for line in lines[2:4]] == ['yes', 'no']
+    assert lines[4][place : place + 3].strip() == ''
+
+
 def test_the_score_counts_what_is_right_of_what_is_known():
     def said(text: str, truth: str, choices: list[str] = ()) -> dict:
         return {'answer': text, 'truth': truth, 'choices': list(choices)}
