@@ -246,8 +246,8 @@ def run(client: ReplayClient, arguments: argparse.Namespace) -> int:
         lines = [json.dumps(result, ensure_ascii=False) for result in results]
         arguments.out.write_text(''.join(f'{line}\n' for line in lines))
     print(table(results))
-    if score(results):
-        print(score(results))
+    if said := score(results):
+        print(said)
     if client.corrupt:
         print(f'{client.corrupt} corrupt frames were left out', file=sys.stderr)
     if recording.ended_early:
