@@ -8,6 +8,7 @@ parameters. YAML and launch files hold overrides only.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from math import inf
 from typing import Any
 
 FLOAT_TYPES = ('float32', 'bfloat16', 'float16')
@@ -72,6 +73,8 @@ class MemoryGeometry:
 
     A slot holds a square map of ``side`` x ``side`` patches, each ``feature_width`` (D) wide. The
     defaults are the paper's; a checkpoint's own come from :meth:`from_checkpoint_config`.
+    ``temporal_half_life`` is in frames: after so many the weight of a frame in temporal memory has
+    halved; 0, the paper's, lets all frames of a stream weigh the same.
     """
 
     feature_width: int
@@ -85,6 +88,7 @@ class MemoryGeometry:
     detail_side: int = 8
     buffer_frames: int = 300
     update_ratio: float = 0.2
+    temporal_half_life: float = 0.0
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -108,6 +112,11 @@ class MemoryGeometry:
         ratio = self.update_ratio
         if not isinstance(ratio, int | float) or not 0.0 < ratio <= 1.0:
             raise ValueError(f'update_ratio: expected 0 < ratio <= 1, got {ratio!r}')
+        half_life = self.temporal_half_life
+        if not isinstance(half_life, int | float) or not (half_life == 0 or 1 <= half_life < inf):
+            raise ValueError(
+                f'temporal_half_life: expected 0 (none) or at least 1 frame, got {half_life!r}'
+            )
         if self.spatial_slots > self.buffer_frames:
             raise ValueError(
                 f'spatial_slots: {self.spatial_slots} newest frames cannot come from a feature '
@@ -139,8 +148,8 @@ class MemoryGeometry:
         return cls(feature_side=feature_side, **sizes)
 
 
-# Ours -> the published config.json. The published code has no name for the last two: the number of
-# retrieved frames is fixed at 3 there and the feature buffer is never cut.
+# Ours -> the published config.json. The published code has no name for the last three: the number
+# of retrieved frames is fixed at 3 there, the feature buffer is never cut, and no weight fades.
 _PUBLISHED_NAMES = {
     'feature_width': 'mm_hidden_size',
     'abstract_slots': 'video_Turing_memory_length',
@@ -152,8 +161,9 @@ _PUBLISHED_NAMES = {
     'update_ratio': 'compress_Turing_update_ratio',
     'retrieved_slots': 'video_retrieved_memory_length',
     'buffer_frames': 'video_feature_buffer_length',
+    'temporal_half_life': 'video_long_memory_half_life',
 }
-_REQUIRED = set(_PUBLISHED_NAMES) - {'retrieved_slots', 'buffer_frames'}
+_REQUIRED = set(_PUBLISHED_NAMES) - {'retrieved_slots', 'buffer_frames', 'temporal_half_life'}
 
 
 @dataclass(frozen=True)

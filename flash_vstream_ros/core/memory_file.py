@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 FORMAT = 'flash_vstream_ros/star_memory'
-VERSION = '1'
+VERSION = '2'
 
 
 class MemoryFileError(ValueError):

@@ -47,7 +47,9 @@ class StarMemory(nn.Module):
         self._attention = (attention,)  # in a tuple: weights are no state of the memory
         g, width = geometry, geometry.feature_width
         coarse_width = g.temporal_side**2 * width
-        self.temporal = TemporalMemory(g.temporal_slots, coarse_width, device)
+        self.temporal = TemporalMemory(
+            g.temporal_slots, coarse_width, device, g.temporal_half_life
+        )
         self.abstract = AbstractMemory(g.abstract_slots, width, g.update_ratio, device)
         detail_shape = (g.detail_side**2, width)
         self.buffer = FeatureBuffer(g.buffer_frames, detail_shape, coarse_width, device)
@@ -188,9 +190,9 @@ class StarMemory(nn.Module):
         clusters = min(frames, g.temporal_slots)
         if clusters == 0:
             return self.buffer.newest(0, 0)
-        # By weight; of equal weights the cluster with the newest last stamp first.
+        # By mass; of equal masses the cluster with the newest last stamp first.
         by_age = temporal.last_ns[: g.temporal_slots].argsort(descending=True, stable=True)
-        heaviest = by_age[temporal.weights[by_age].argsort(descending=True, stable=True)]
+        heaviest = by_age[temporal.masses[by_age].argsort(descending=True, stable=True)]
         chosen = heaviest[: min(g.retrieved_slots, clusters)]
         return self.buffer.nearest(temporal.centroids[chosen], frames)
 

@@ -58,8 +58,8 @@ class ExemplarStore:
 
     def heaviest(self) -> Tensor:
         """Exemplars of the heaviest clusters, ranked as the memory ranks them, (R, Q * Q, D)."""
-        weights = self._memory.temporal.weights[: len(self._detail)].tolist()
-        last_ns = self._memory.temporal.last_ns.tolist()
-        filled = [slot for slot, weight in enumerate(weights) if weight > 0]
-        ranked = sorted(filled, key=lambda slot: (-weights[slot], -last_ns[slot]))
+        temporal = self._memory.temporal
+        masses, last_ns = temporal.masses.tolist(), temporal.last_ns.tolist()
+        filled = temporal.weights[: len(self._detail)].nonzero()[:, 0].tolist()
+        ranked = sorted(filled, key=lambda slot: (-masses[slot], -last_ns[slot]))
         return self._detail[ranked[: self._memory.geometry.retrieved_slots]]

@@ -34,9 +34,10 @@ from flash_vstream_ros.evaluation.frame_inputs import (
 from flash_vstream_ros.evaluation.input_snapshot import InputSnapshot
 from flash_vstream_ros.evaluation.temporal_baselines import (
     AlgorithmOneMemory,
-    FadingMemory,
     NeighbourMemory,
 )
+
+HALF_LIFE = 100  # frames, of the input ``fading``
 
 
 class StreamInput(Protocol):
@@ -140,8 +141,10 @@ _MAKERS: dict[str, Callable[[str, InputSource], StreamInput]] = {
     'neighbours': _star(
         'STAR whose temporal memory merges neighbours in time only', temporal=NeighbourMemory
     ),
+    'exact': _star('STAR whose temporal memory weighs all frames alike', temporal=TemporalMemory),
     'fading': _star(
-        'STAR whose temporal memory merges by weights that fade', temporal=FadingMemory
+        f'STAR whose temporal memory halves weights every {HALF_LIFE} frames',
+        temporal=partial(TemporalMemory, half_life=HALF_LIFE),
     ),
     **{f'no_{part}': _star(f'STAR without {part} memory', without=part) for part in PARTS},
     'exemplars': _star('STAR that retrieves one kept frame per cluster', exemplars=True),

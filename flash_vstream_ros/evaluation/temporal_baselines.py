@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other temporal memories, to compare the exact merge with. Drop-in for ``TemporalMemory``."""
+"""Other temporal memories, to compare ours with: drop-in for it, and nothing fades in them."""
 
 import torch
 from torch import Tensor
@@ -31,53 +31,6 @@ class NeighbourMemory(TemporalMemory):
         costs = weights[:-1] * weights[1:] / (weights[:-1] + weights[1:]) * distances
         place = costs.argmin()  # of equal ones the oldest
         return order[place : place + 2].sort().values
-
-
-class FadingMemory(TemporalMemory):
-    """Merges by the same cost of weights that fade: old frames count less, the newest one 1.
-
-    The exact merge minimises the squared error of all frames alike. In a long stream its clusters
-    are heavy, merging two of them is dear, and what is new is merged away at once. Here the weight
-    of a frame halves every ``HALF_LIFE`` frames; counts and stamps are those of all frames still.
-    """
-
-    HALF_LIFE = 100  # frames
-
-    def __init__(self, slots: int, width: int, device: torch.device | str = 'cpu') -> None:
-        super().__init__(slots, width, device)
-        self._faded = torch.zeros(slots + 1, device=device)
-
-    def reset(self) -> None:
-        """Empty all slots."""
-        super().reset()
-        if hasattr(self, '_faded'):  # not while the base class is made
-            self._faded.zero_()
-
-    @torch.no_grad()
-    def write(self, point: Tensor, stamp_ns: Tensor, offset_ns: Tensor, accepted: Tensor) -> None:
-        """Merge one frame in; parameters as :meth:`TemporalMemory.write`."""
-        if not accepted:
-            return
-        _set_newcomer(self, point, stamp_ns, offset_ns)
-        self._faded *= 0.5 ** (1.0 / self.HALF_LIFE)
-        self._faded[self.slots] = 1.0
-        is_full = bool(self.weights[: self.slots].all())
-        pair = self._cheapest() if is_full else _first_empty(self)
-        total = self._faded[pair].sum()
-        centroid = self._faded[pair] @ self.centroids[pair] / total
-        self._merge(pair, pair)
-        self.centroids[pair[0]] = centroid
-        self._faded[pair[1]] = self._faded[self.slots]
-        self._faded[pair[0]] = total
-
-    def _cheapest(self) -> Tensor:
-        """Of all pairs the one with the cheapest merge."""
-        points, weights = self.centroids, self._faded
-        distances = torch.cdist(points, points, compute_mode='donot_use_mm_for_euclid_dist')
-        costs = weights * weights[:, None] / (weights + weights[:, None]) * distances.square()
-        costs = costs.fill_diagonal_(torch.inf)
-        place = costs.argmin()
-        return torch.stack([place // len(points), place % len(points)]).sort().values
 
 
 class AlgorithmOneMemory(TemporalMemory):
@@ -142,6 +95,7 @@ class AlgorithmOneMemory(TemporalMemory):
             shares = weights[members].double() / weights[members].sum()
             self.centroids[slot] = shares.float() @ centroids[members]
             self.weights[slot] = weights[members].sum()
+            self.masses[slot] = self.weights[slot]
             self.first_ns[slot] = first_ns[members].min()
             self.last_ns[slot] = last_ns[members].max()
             self.mean_offset_ns[slot] = shares @ offsets_ns[members]
@@ -167,6 +121,7 @@ def _set_newcomer(
     """Put the new frame into the scratch row behind the slots."""
     memory.centroids[memory.slots] = point
     memory.weights[memory.slots] = 1
+    memory.masses[memory.slots] = 1.0
     memory.first_ns[memory.slots] = stamp_ns
     memory.last_ns[memory.slots] = stamp_ns
     memory.mean_offset_ns[memory.slots] = offset_ns

@@ -64,16 +64,15 @@ class WholeVideoInput:
             return {part: torch.zeros(0, g.feature_width) for part in PARTS}
         detail = torch.stack(self._maps)  # (T, Q * Q, D)
         coarse = pool(detail.unflatten(1, (g.detail_side, -1)), g.temporal_side)  # (T, P * P, D)
-        clusters = cluster_video(coarse.flatten(1).numpy(), g.temporal_slots)
+        clusters = cluster_video(coarse.flatten(1).numpy(), g.temporal_slots, g.temporal_half_life)
         stamps = np.array(self._stamps_ns)
         in_time = sorted(clusters, key=lambda c: (stamps[c] - stamps[0]).mean())
         whole = detail.mean(1).to(self._source.device)
-        means = [coarse[cluster].double().mean(0).float() for cluster in in_time]
         return {
             'abstract': attend_video(
                 whole, self._source.attention, g.abstract_slots, g.update_ratio
             ),
-            'temporal': torch.cat(means),
+            'temporal': torch.stack([self._centroid(coarse, c) for c in in_time]).flatten(0, 1),
             'retrieved': detail[self._nearest(clusters, coarse)].flatten(0, 1),
             'spatial': detail[-g.spatial_slots :].flatten(0, 1),
         }
@@ -81,48 +80,65 @@ class WholeVideoInput:
     def _nearest(self, clusters: list[np.ndarray], coarse: Tensor) -> list[int]:
         """Of the newest frames the one nearest to each of the heaviest clusters."""
         g = self.geometry
-        ranked = sorted(clusters, key=lambda c: (-len(c), -self._stamps_ns[c.max()]))
+        weights = self._weights()
+        ranked = sorted(clusters, key=lambda c: (-weights[c].sum(), -self._stamps_ns[c.max()]))
         begin = max(len(coarse) - g.buffer_frames, 0)
-        held = coarse[begin:].flatten(1).double()
-        centroids = [coarse[c].flatten(1).double().mean(0) for c in ranked[: g.retrieved_slots]]
+        held = coarse[begin:].flatten(1)
+        centroids = [self._centroid(coarse, c).flatten() for c in ranked[: g.retrieved_slots]]
         return [begin + int((held - c).square().sum(1).argmin()) for c in centroids]
 
+    def _weights(self) -> np.ndarray:
+        """What each frame weighs now, (T,) float64."""
+        frames, half_life = len(self._maps), self.geometry.temporal_half_life
+        ages = np.arange(frames)[::-1]
+        return 0.5 ** (ages / half_life) if half_life else np.ones(frames)
 
-def cluster_video(points: np.ndarray, slots: int) -> list[np.ndarray]:
+    def _centroid(self, coarse: Tensor, cluster: np.ndarray) -> Tensor:
+        """Average the frames of a cluster by what they weigh now: (P * P, D) float32."""
+        weights = torch.from_numpy(self._weights()[cluster])
+        shares = weights / weights.sum().clamp(min=torch.finfo(torch.float64).tiny)
+        return torch.tensordot(shares, coarse[cluster].double(), 1).float()
+
+
+def cluster_video(points: np.ndarray, slots: int, half_life: float = 0.0) -> list[np.ndarray]:
     """Cluster all frames of a video: one exact merge a frame, over the frames' own means.
 
     :param points: (T, width) float32, oldest first.
     :param slots: N.
+    :param half_life: of a frame's weight, in frames; 0: it does not fade.
     :returns: frames of each cluster, at most N of them, in order of their slots.
     """
-    members = [[frame] for frame in range(min(slots, len(points)))]
-    sums = np.zeros((slots + 1, points.shape[1]))
-    sums[: len(members)] = points[: len(members)]
-    counts = np.ones(slots + 1)
+    members: list[list[int]] = []
+    sums, masses = np.zeros((slots + 1, points.shape[1])), np.zeros(slots + 1)
     costs = np.full((slots + 1, slots + 1), np.inf)  # above the diagonal
-    for row in range(len(members)):
-        _renew(costs, sums, counts, row)
-    for frame in range(slots, len(points)):
-        sums[slots], counts[slots] = points[frame], 1.0
+    fade = 0.5 ** (1.0 / half_life) if half_life else 1.0
+    for frame, point in enumerate(points):
+        for faded in (sums, masses, costs):
+            faded *= fade
+        row = len(members)
         members.append([frame])
-        _renew(costs, sums, counts, slots)
+        sums[row], masses[row] = point, 1.0
+        _renew(costs, sums, masses, row)
+        if row < slots:
+            continue
         a, b = divmod(int(costs.argmin()), slots + 1)
         sums[a] += sums[b]
-        counts[a] += counts[b]
+        masses[a] += masses[b]
         members[a] += members[b]
         members[b] = members[slots]  # the newcomer takes the free slot; nothing where it is b
-        sums[b], counts[b] = sums[slots], counts[slots]
+        sums[b], masses[b] = sums[slots], masses[slots]
         members.pop()
-        _renew(costs, sums, counts, a)
+        _renew(costs, sums, masses, a)
         if b < slots:
-            _renew(costs, sums, counts, b)
+            _renew(costs, sums, masses, b)
     return [np.array(sorted(cluster)) for cluster in members]
 
 
-def _renew(costs: np.ndarray, sums: np.ndarray, counts: np.ndarray, row: int) -> None:
+def _renew(costs: np.ndarray, sums: np.ndarray, masses: np.ndarray, row: int) -> None:
     """Compute the costs of merging one slot with each other."""
-    means = sums / counts[:, None]
+    least = np.finfo(float).tiny  # what has faded to nothing costs nothing
+    means = sums / np.maximum(masses, least)[:, None]
     distances = np.square(means - means[row]).sum(1)
-    merging = counts * counts[row] / (counts + counts[row]) * distances
+    merging = masses * masses[row] / np.maximum(masses + masses[row], least) * distances
     costs[row, row + 1 :] = merging[row + 1 :]
     costs[:row, row] = merging[:row]

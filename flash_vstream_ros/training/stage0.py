@@ -33,6 +33,7 @@ from flash_vstream_ros.training.patrol_tokenizer import train_tokenizer
 
 VARIANTS = 1000  # of the frames shown of one patrol: more than any run shows
 ENCODER_GAIN = 0.7
+LAYER_GAIN = 0.3  # of the language model's layers
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,9 @@ def _initialise(encoder: Encoder) -> None:
 def _untrained(config: ModelConfig) -> Iterator[tuple[str, Tensor]]:
     """Language model, projector, semantic attention, and the tower's layers that nobody reads.
 
-    The language model's matrices are drawn with deviation 1 / sqrt(width): with transformers'
-    0.02 attention starts out uniform in a narrow model, and stays so.
+    The language model's embeddings are drawn with deviation 1 / sqrt(width): with transformers'
+    0.02 attention starts out uniform in a narrow model, and stays so. The matrices of its layers
+    are smaller, or the noise of the start hides for long what is learnt (see docs/training.md).
     """
     language = config.language
     language.initializer_range = language.hidden_size**-0.5
@@ -141,4 +143,5 @@ def _untrained(config: ModelConfig) -> Iterator[tuple[str, Tensor]]:
     }
     for prefix, module in modules.items():
         for name, parameter in module.named_parameters():
-            yield prefix + name, parameter.detach()
+            is_layer = not prefix and name.startswith('model.layers.') and parameter.ndim == 2
+            yield prefix + name, parameter.detach() * (LAYER_GAIN if is_layer else 1.0)

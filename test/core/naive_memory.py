@@ -55,10 +55,11 @@ class NaiveStarMemory:
 
     def _cheapest_pair(self) -> tuple[int, int]:
         centroids = [self.centroid(cluster) for cluster in self.clusters]
+        masses = [self.weights_of(cluster).sum() for cluster in self.clusters]
         best, pair = np.inf, (0, 0)
         for a in range(len(centroids)):
             for b in range(a + 1, len(centroids)):
-                weight_a, weight_b = len(self.clusters[a]), len(self.clusters[b])
+                weight_a, weight_b = masses[a], masses[b]
                 distance = ((centroids[a] - centroids[b]) ** 2).sum()
                 cost = weight_a * weight_b / (weight_a + weight_b) * distance
                 if cost < best:
@@ -66,7 +67,14 @@ class NaiveStarMemory:
         return pair
 
     def centroid(self, cluster: list[int]) -> np.ndarray:
-        return np.mean([self.coarse[frame] for frame in cluster], 0)
+        frames = [self.coarse[frame] for frame in cluster]
+        return np.average(frames, 0, self.weights_of(cluster))
+
+    def weights_of(self, cluster: list[int]) -> np.ndarray:
+        """What frames weigh in temporal memory: the newest 1, half of it so many frames before."""
+        ages = len(self.stamps) - 1.0 - np.array(cluster)
+        half_life = self.geometry.temporal_half_life
+        return 0.5 ** (ages / half_life) if half_life else np.ones(len(cluster))
 
     def mean_stamp(self, cluster: list[int]) -> Fraction:
         return Fraction(sum(self.stamps[frame] for frame in cluster), len(cluster))
@@ -82,9 +90,9 @@ class NaiveStarMemory:
         return np.stack([naive_pool(feature, self.geometry.detail_side) for feature in newest])
 
     def heaviest(self) -> list[list[int]]:
-        """The clusters to retrieve a frame for; of equal weights the newest last stamp first."""
+        """The clusters to retrieve a frame for; of equal masses the newest last stamp first."""
         last = {id(cluster): max(self.stamps[f] for f in cluster) for cluster in self.clusters}
-        ranked = sorted(self.clusters, key=lambda c: (-len(c), -last[id(c)]))
+        ranked = sorted(self.clusters, key=lambda c: (-self.weights_of(c).sum(), -last[id(c)]))
         return ranked[: self.geometry.retrieved_slots]
 
     def distances(self, cluster: list[int]) -> dict[int, float]:

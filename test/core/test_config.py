@@ -75,6 +75,7 @@ def test_the_geometry_is_read_from_the_checkpoint(golden):
         ('video_current_memory_length', 'spatial_slots'),
         ('video_retrieved_memory_length', 'retrieved_slots'),
         ('video_feature_buffer_length', 'buffer_frames'),
+        ('video_long_memory_half_life', 'temporal_half_life'),
     ],
 )
 def test_every_size_of_the_checkpoint_counts(key, name, golden):
@@ -101,6 +102,11 @@ def test_missing_sizes_are_named(golden):
         ({'update_ratio': 0.0}, 'update_ratio: .*got 0.0'),
         ({'update_ratio': 1.5}, 'update_ratio: .*got 1.5'),
         ({'update_ratio': float('nan')}, 'update_ratio: .*got nan'),
+        ({'temporal_half_life': -1.0}, 'temporal_half_life: .*got -1.0'),
+        ({'temporal_half_life': 0.5}, 'temporal_half_life: expected 0 .none. or at least 1 frame'),
+        ({'temporal_half_life': float('nan')}, 'temporal_half_life: .*got nan'),
+        ({'temporal_half_life': float('inf')}, 'temporal_half_life: .*got inf'),
+        ({'temporal_half_life': '100'}, "temporal_half_life: .*got '100'"),
         ({'spatial_slots': 301}, 'spatial_slots: 301 .*300'),
     ],
 )

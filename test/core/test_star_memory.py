@@ -89,6 +89,8 @@ def test_the_published_number_of_slots_equals_a_naive_memory(device):
         {'temporal_slots': 2, 'retrieved_slots': 5},
         {'temporal_side': 8, 'detail_side': 8, 'spatial_slots': 16},
         {'abstract_slots': 7, 'temporal_slots': 20, 'retrieved_slots': 1, 'update_ratio': 1.0},
+        {'temporal_half_life': 7.0},
+        {'temporal_half_life': 30, 'temporal_slots': 9, 'retrieved_slots': 5},
     ],
 )
 def test_any_other_geometry_equals_a_naive_memory(sizes):

@@ -48,7 +48,12 @@ def test_frames_come_as_near_to_the_budget_as_they_can():
     counts = {name: shown_after(name, FRAMES).token_count for name in INPUTS}
     assert SMALL.tokens == 88
     assert (
-        counts['star'] == counts['algorithm_1'] == counts['neighbours'] == counts['fading'] == 88
+        counts['star']
+        == counts['algorithm_1']
+        == counts['neighbours']
+        == counts['fading']
+        == counts['exact']
+        == 88
     )
     assert counts['exemplars'] == 88
     assert counts['uniform'] == counts['average_pool'] == 88  # 22 frames of 2x2

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other temporal memories: by their definition, against naive ones."""
 
-from itertools import combinations, pairwise
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +11,6 @@ from torch import Tensor
 from flash_vstream_ros.core.temporal_memory import TemporalMemory
 from flash_vstream_ros.evaluation.temporal_baselines import (
     AlgorithmOneMemory,
-    FadingMemory,
     NeighbourMemory,
 )
 
@@ -83,53 +82,8 @@ def test_neighbours_keeps_a_place_seen_twice_apart_where_star_merges_it():
     assert [weight for _, _, weight, _ in slots_of(neighbours)] == [5, 10]
 
 
-@pytest.mark.parametrize('seed', range(5))
-def test_fading_merges_the_cheapest_pair_by_weights_that_halve(seed, monkeypatch):
-    """Against clusters that keep all of their frames, each with the weight of its age."""
-    monkeypatch.setattr(FadingMemory, 'HALF_LIFE', 7)
-    points = walk(60, seed)
-    exact = points.double().numpy()
-    memory, clusters = FadingMemory(SLOTS, 3), []
-    for number, point in enumerate(points):
-        write(memory, point, number)
-        clusters.append([number])
-        weights = 0.5 ** ((number - np.arange(60.0)) / 7)
-        centroids = [np.average(exact[c], axis=0, weights=weights[c]) for c in clusters]
-        if len(clusters) > SLOTS:
-            masses = [weights[c].sum() for c in clusters]
-            costs = {
-                (a, b): masses[a] * masses[b] / (masses[a] + masses[b])
-                * ((centroids[a] - centroids[b]) ** 2).sum()
-                for a, b in combinations(range(len(clusters)), 2)
-            }  # fmt: skip
-            a, b = min(costs, key=costs.get)
-            clusters[a] = sorted(clusters[a] + clusters.pop(b))
-        expected = {
-            (c[0], c[-1], len(c)): np.average(exact[c], axis=0, weights=weights[c])
-            for c in clusters
-        }
-        found = {((f - 5) // 10, (t - 5) // 10, w): c for f, t, w, c in slots_of(memory)}
-        assert found.keys() == expected.keys()
-        for key, centroid in found.items():
-            np.testing.assert_allclose(centroid, expected[key], atol=1e-4)
-
-
-def test_fading_keeps_what_is_new_in_a_long_stream_where_star_merges_it_at_once(monkeypatch):
-    monkeypatch.setattr(FadingMemory, 'HALF_LIFE', 10)
-    places = [torch.tensor([x]) for x in (0.0, 1.0, 2.0, 3.0)]
-    star, fading = TemporalMemory(4, 1), FadingMemory(4, 1)
-    for memory in (star, fading):
-        for number in range(400):
-            write(memory, places[number // 100], number)
-        write(memory, torch.tensor([2.5]), 400)
-    assert [weight for _, _, weight, _ in slots_of(star)] == [100, 100, 101, 100]
-    assert slots_of(fading)[-1][:3] == (4005, 4005, 1)
-    assert sum(weight for _, _, weight, _ in slots_of(fading)) == 401
-
-
-@pytest.mark.parametrize('kind', [NeighbourMemory, FadingMemory])
-def test_a_refused_frame_is_ignored(kind):
-    memory, clean = kind(SLOTS, 3), kind(SLOTS, 3)
+def test_a_refused_frame_is_ignored():
+    memory, clean = NeighbourMemory(SLOTS, 3), NeighbourMemory(SLOTS, 3)
     for number, point in enumerate(walk(30)):
         write(memory, point, number)
         write(clean, point, number)

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The memory of a whole video at once and the streaming one are the same."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from evaluation_samples import S, feed, make_source, scenes
+from evaluation_samples import SMALL, S, feed, make_source, scenes
 
 from flash_vstream_ros.core.temporal_memory import TemporalMemory
 from flash_vstream_ros.evaluation.inputs import make_input
@@ -15,10 +17,12 @@ from flash_vstream_ros.evaluation.whole_video import (
 )
 
 
+@pytest.mark.parametrize('half_life', [0.0, 12.0])
 @pytest.mark.parametrize('seed', range(3))
-def test_both_paths_hold_the_same_tokens_at_every_moment(seed):
-    streaming = make_input('star', make_source())
-    whole = WholeVideoInput('star', make_source())
+def test_both_paths_hold_the_same_tokens_at_every_moment(seed, half_life):
+    source = make_source(replace(SMALL, temporal_half_life=half_life))
+    streaming = make_input('star', source)
+    whole = WholeVideoInput('star', source)
     for number, feature in enumerate(scenes(70, seed=seed)):
         streaming.write(feature, (5 + number) * S)
         whole.write(feature, (5 + number) * S)
