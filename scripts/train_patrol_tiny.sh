@@ -14,6 +14,7 @@ simulate short 10 300 320 20 --asked-until 150
 simulate clear_first 10 300 80 20 --asked-until 75 --clear-cut
 simulate clear_short 10 300 320 20 --asked-until 150 --clear-cut
 simulate full 10 300 320 20
+simulate clear_full 10 300 320 20 --clear-cut
 simulate long 60 40 640 20 --seed 10000
 
 # Stage 0: the encoder on its own, and a language model on perfect features.
@@ -26,7 +27,7 @@ for streams in full long; do
   vstream extract "$data/$streams" --model "$encoder" --out "$data/features" --side 4
 done
 previous=$runs/language/checkpoint
-for step in 1:stage1 2:stage2 2:stage2_end; do
+for step in 1:stage1 2:stage2; do
   out=$runs/seed$seed/${step#*:}
   train --stage "${step%:*}" --config "$recipe/${step#*:}.yaml" \
     --set seed="$seed" --set init="$previous" --set out="$out"
