@@ -5,7 +5,12 @@
 
 An argument left empty leaves the parameter to `params_file`, and what that does not set to the
 node's own default, so that every default is written once, in the node.
+
+Several cameras: `cameras:='front=/front/image_raw rear=/rear/image_raw'` starts a frame handler
+for each, `front/frame_handler` and `rear/frame_handler`, and one question handler over all.
 """
+
+from collections.abc import Mapping
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
@@ -21,7 +26,7 @@ from flash_vstream_ros.nodes.environment import (
 )
 
 # Parameter -> its type. The first group goes to both nodes, the second to the frame handler only.
-BOTH = {'model': str, 'device': str, 'dtype': str, 'use_sim_time': bool}
+BOTH = {'model': str, 'device': str, 'dtype': str, 'use_sim_time': bool, 'autostart': bool}
 FRAME_HANDLER = {'image_transport': str, 'sample_rate': float}
 
 PARAMETERS = {
@@ -31,7 +36,9 @@ PARAMETERS = {
     'image_transport': 'raw or compressed',
     'sample_rate': 'frames memorised per second of stamp time (Hz)',
     'use_sim_time': 'take the time from /clock: true or false',
+    'autostart': 'configure and activate by themselves; false: a lifecycle manager does',
 }
+RESPAWN_DELAY_S = 2.0
 
 
 def declared_arguments() -> list[DeclareLaunchArgument]:
@@ -43,9 +50,12 @@ def declared_arguments() -> list[DeclareLaunchArgument]:
     others = {
         'image': ('image', 'topic of the camera, as /camera/image_raw; of its raw images, also '
                   'where image_transport is compressed'),
+        'cameras': ('', 'in place of image, for several: NAME=TOPIC, separated by spaces'),
         'namespace': ('flash_vstream', 'namespace of both nodes'),
         'params_file': (onboard, 'YAML file of parameters'),
         'log_level': ('', 'debug, info, warn or error; empty: as ROS has it'),
+        'one_process': ('false', 'true: both nodes in one process, which takes less memory'),
+        'respawn': ('true', 'true: a node that ended is started again after 2 s'),
     }  # fmt: skip
     return [
         *(
@@ -74,36 +84,127 @@ def given_parameters(context: LaunchContext, types: dict[str, type]) -> dict[str
     }
 
 
-def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Make both nodes from the arguments as they were given.
+def given_cameras(context: LaunchContext) -> dict[str, str]:
+    """Read the argument `cameras`.
 
-    :returns: the frame handler and the question handler.
+    :returns: name -> image topic; nothing where `image` names the only one.
+    :raises ValueError: an entry is no NAME=TOPIC, or cannot be served.
+    """
+    cameras = {}
+    for entry in context.launch_configurations['cameras'].split():
+        name, _, topic = entry.partition('=')
+        if not name.isidentifier() or not topic or name in cameras:
+            raise ValueError(f'cameras: expected NAME=TOPIC with different names, got {entry!r}')
+        cameras[name] = topic
+    if cameras and is_true(context, 'one_process'):
+        raise ValueError('cameras: expected one_process:=false with several cameras, got true')
+    return cameras
+
+
+def is_true(context: LaunchContext, name: str) -> bool:
+    """Read an argument that is true or false.
+
+    :raises ValueError: it is neither.
+    """
+    value = context.launch_configurations[name]
+    if value not in ('true', 'false'):
+        raise ValueError(f'{name}: expected true or false, got {value!r}')
+    return value == 'true'
+
+
+def shared(context: LaunchContext) -> dict[str, object]:
+    """Collect what all nodes have in common.
+
+    :returns: arguments of their actions.
     """
     log_level = context.launch_configurations['log_level']
-    image = LaunchConfiguration('image')
-    shared = {
+    return {
         'package': PACKAGE,
-        'namespace': LaunchConfiguration('namespace'),
         'output': 'screen',
+        'respawn': is_true(context, 'respawn'),
+        'respawn_delay': RESPAWN_DELAY_S,
         'ros_arguments': ['--log-level', log_level] if log_level else [],
     }
-    params_file = LaunchConfiguration('params_file')
+
+
+def remappings(image: object) -> list[tuple[str, object]]:
+    """Name the camera's topics: raw images, and compressed ones behind them.
+
+    :returns: pairs of from and to.
+    """
+    return [('image', image), ('image/compressed', [image, '/compressed'])]
+
+
+def frame_handler(context: LaunchContext, camera: str, image: object) -> Node:
+    """Make the frame handler of one camera.
+
+    :param camera: its name, for a namespace of its own; empty: the only one.
+    :returns: the node.
+    """
+    namespace = [LaunchConfiguration('namespace'), *(['/', camera] if camera else [])]
+    return Node(
+        executable='frame_handler',
+        name='frame_handler',
+        namespace=namespace,
+        parameters=[
+            LaunchConfiguration('params_file'),
+            given_parameters(context, BOTH | FRAME_HANDLER),
+        ],
+        remappings=remappings(image),
+        additional_env=frame_handler_environment(context.environment),
+        **shared(context),
+    )
+
+
+def question_handler(context: LaunchContext, cameras: Mapping[str, str]) -> Node:
+    """Make the question handler over the memories of all cameras.
+
+    :returns: the node.
+    """
+    memories = {'memories': [f'{camera}/memory' for camera in cameras]} if cameras else {}
+    return Node(
+        executable='question_handler',
+        name='question_handler',
+        namespace=LaunchConfiguration('namespace'),
+        parameters=[
+            LaunchConfiguration('params_file'),
+            given_parameters(context, BOTH) | memories,
+        ],
+        additional_env=question_handler_environment(context.environment),
+        **shared(context),
+    )
+
+
+def one_process(context: LaunchContext) -> Node:
+    """Make both nodes in one process.
+
+    :returns: the process; it has no node name, because it holds two.
+    """
+    return Node(
+        executable='one_process',
+        namespace=LaunchConfiguration('namespace'),
+        parameters=[
+            LaunchConfiguration('params_file'),
+            given_parameters(context, BOTH | FRAME_HANDLER),
+        ],
+        remappings=remappings(LaunchConfiguration('image')),
+        additional_env=question_handler_environment(context.environment),
+        **shared(context),
+    )
+
+
+def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Make the nodes from the arguments as they were given.
+
+    :returns: the frame handlers and the question handler, or both in one process.
+    """
+    cameras = given_cameras(context)
+    if is_true(context, 'one_process'):
+        return [one_process(context)]
+    images = cameras or {'': LaunchConfiguration('image')}
     return [
-        Node(
-            executable='frame_handler',
-            name='frame_handler',
-            parameters=[params_file, given_parameters(context, BOTH | FRAME_HANDLER)],
-            remappings=[('image', image), ('image/compressed', [image, '/compressed'])],
-            additional_env=frame_handler_environment(context.environment),
-            **shared,
-        ),
-        Node(
-            executable='question_handler',
-            name='question_handler',
-            parameters=[params_file, given_parameters(context, BOTH)],
-            additional_env=question_handler_environment(context.environment),
-            **shared,
-        ),
+        *(frame_handler(context, camera, image) for camera, image in images.items()),
+        question_handler(context, cameras),
     ]
 
 

@@ -87,7 +87,7 @@ def generate_launch_description() -> LaunchDescription:
                 choices=['true', 'false'],
                 description='true: lose nothing, however slow the machine; speed does not count',
             ),
-            IncludeLaunchDescription(both),
+            IncludeLaunchDescription(both, launch_arguments=[('respawn', 'false')]),
             OpaqueFunction(function=client),
         ]
     )

@@ -205,6 +205,9 @@ class FrameHandlerConfig:
         minimum=0.1,
         maximum=3600.0,
     )
+    autostart: bool = tunable(
+        True, 'configure and activate by itself; false: a lifecycle manager does'
+    )
 
     def __post_init__(self) -> None:
         check_tunables(self)
@@ -222,6 +225,9 @@ class QuestionHandlerConfig:
         'auto',
         'type of the language model; auto: float16 on CUDA, float32 on the CPU',
         choices=('auto', *FLOAT_TYPES),
+    )
+    memories: tuple[str, ...] = tunable(
+        ('memory',), 'topics of the memories to answer from; the first is the default'
     )
     max_new_tokens: int = tunable(
         128, 'tokens of an answer at most, where the request names none', minimum=1, maximum=4096
@@ -257,6 +263,9 @@ class QuestionHandlerConfig:
     )
     seed: int = tunable(
         0, 'seed of the sampling, where temperature is above 0', minimum=0, maximum=2**31 - 1
+    )
+    autostart: bool = tunable(
+        True, 'configure and activate by itself; false: a lifecycle manager does'
     )
 
     def __post_init__(self) -> None:

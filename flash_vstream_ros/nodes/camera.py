@@ -48,7 +48,12 @@ class Camera:
             ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT
         )
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        node.create_timer(CHECK_PERIOD_S, self._check, clock=steady)
+        self._timer = node.create_timer(CHECK_PERIOD_S, self._check, clock=steady)
+
+    def close(self) -> None:
+        """Take no more images."""
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_subscription(self._subscription)
 
     def _subscribe(self, reliability: ReliabilityPolicy) -> None:
         self._reliability = reliability

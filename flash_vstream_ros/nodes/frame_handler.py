@@ -4,82 +4,110 @@
 import logging
 import sys
 import threading
-import time
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import Future as Job
 
-from rclpy._rclpy_pybind11 import RCLError
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import CompressedImage, Image
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from flash_vstream_ros.core.config import FrameHandlerConfig
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.sampler import Decision, FrameSampler
-from flash_vstream_ros.msg import MemorySnapshot
+from flash_vstream_ros.core.snapshot import MemorySnapshot as Snapshot
 from flash_vstream_ros.nodes.camera import Camera
-from flash_vstream_ros.nodes.conversions import snapshot_to_message, time_to_ns
+from flash_vstream_ros.nodes.conversions import time_to_ns
 from flash_vstream_ros.nodes.image_conversions import (
     compressed_to_rgb,
     converter_name,
     image_to_rgb,
 )
-from flash_vstream_ros.nodes.parameters import declare_config
-from flash_vstream_ros.nodes.qos import LATCHED
-from flash_vstream_ros.nodes.running import Worker, WorkingNode, run_node
+from flash_vstream_ros.nodes.managed import ManagedNode
+from flash_vstream_ros.nodes.memory_publisher import MemoryPublisher
+from flash_vstream_ros.nodes.running import Worker, run_node
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_TIMER_S = 0.02  # one of 1 kHz costs a quarter of a core
 _TO_RGB = {Image: image_to_rgb, CompressedImage: compressed_to_rgb}
 
 
-class FrameHandler(WorkingNode):
+class FrameHandler:
     """Samples a camera by its stamps, writes the frames to STAR memory, publishes the memory.
 
     The newest frame wins: one that waits for the encoder is replaced by the next, and counted.
+    The work of a managed node: the camera is subscribed while the node is active and enabled, the
+    memory is there from configure to cleanup.
     """
 
-    def __init__(self) -> None:
-        super().__init__('frame_handler')
-        self._config = config = declare_config(self, FrameHandlerConfig)
+    def __init__(self, node: ManagedNode, config: FrameHandlerConfig) -> None:
+        self._node = node
+        self._config = config
+        self._logger = node.get_logger()
         self._vstream = FlashVStream.from_pretrained(
             config.model, config.device, config.dtype, parts=('vision',)
         )
         self._memory = self._vstream.new_memory()
         self._sampler = FrameSampler(config.sample_rate)
         self.counts: Counter[str] = Counter()
-        self._frame_id = ''
         self._lock = threading.Lock()  # guards the sampler and the two below
         self._waiting: Image | CompressedImage | None = None
         self._waiting_begins_stream = False
-        self._worker = Worker(self)
-        self._publisher = self.create_publisher(MemorySnapshot, 'memory', LATCHED)
-        self._published = float('-inf')
-        self._is_unpublished = False
-        group = ReentrantCallbackGroup()  # a reset awaits the worker
-        self.create_service(Trigger, '~/reset_memory', self._reset_memory, callback_group=group)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        period_s = max(1.0 / config.publish_rate, SHORTEST_TIMER_S)
-        self.create_timer(period_s, self._publish_rest, clock=steady)
-        self._camera = Camera(self, config, self._on_image)
-        self._worker.submit(self._publish).add_done_callback(self._report)
-        self.get_logger().info(
-            f'encoder {self._vstream.encoder_id} on {self._vstream.device} memorises '
-            f'{self._camera.topic} at {config.sample_rate:g} Hz, images through {converter_name()}'
+        self._camera: Camera | None = None
+        self._is_active, self._is_enabled = False, True
+        self._worker = Worker(node)
+        self._publisher = MemoryPublisher(
+            node, config.publish_rate, self._snapshot, self._submit, self.counts
         )
+        group = ReentrantCallbackGroup()  # a reset awaits the worker
+        for name, kind, serve in (
+            ('reset_memory', Trigger, self._reset_memory),
+            ('set_enabled', SetBool, self._set_enabled),
+        ):
+            node.create_service(kind, f'~/{name}', serve, callback_group=group)
+        self._submit(self._publisher.publish)
 
-    def close(self) -> None:
-        """Stop the worker before what it publishes with goes away."""
+    def activate(self) -> None:
+        """Take images, unless that was disabled."""
+        self._is_active = True
+        self._look()
+
+    def deactivate(self) -> None:
+        """Take no more images; the memory stays as it is."""
+        self._is_active = False
+        self._look()
+        with self._lock:
+            self._waiting, self._waiting_begins_stream = None, False
+        self._worker.finish()
+
+    def stop(self) -> None:
+        """End the work before what it publishes with goes away."""
+        self._is_active = False
+        self._look()
         self._worker.stop()
         stamps = {decision.name.lower(): n for decision, n in self._sampler.counts.items()}
         # Not the node's logger: after SIGINT it can no longer publish what it logs.
-        logger.info(
-            f'images received: {self._camera.received}, lost: {self._camera.lost}; '
-            f'stamps: {stamps}; frames: {dict(self.counts)}'
-        )
+        logger.info(f'stamps: {stamps}; frames: {dict(self.counts)}')
+
+    def _look(self) -> None:
+        """Subscribe the camera, or leave it, as the node's state has it."""
+        is_looking = self._is_active and self._is_enabled
+        if is_looking and self._camera is None:
+            self._camera = Camera(self._node, self._config, self._on_image)
+            self._logger.info(
+                f'encoder {self._vstream.encoder_id} on {self._vstream.device} memorises '
+                f'{self._camera.topic} at {self._config.sample_rate:g} Hz, images through '
+                f'{converter_name()}'
+            )
+        elif not is_looking and self._camera is not None:
+            self._camera.close()
+            self.counts['received'] += self._camera.received
+            self.counts['lost'] += self._camera.lost
+            self._camera = None
+
+    def _submit(self, work: Callable[[], None]) -> None:
+        self._worker.submit(work).add_done_callback(self._report)
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         with self._lock:  # deciding as well: a reset in between would leave an old frame waiting
@@ -93,17 +121,17 @@ class FrameHandler(WorkingNode):
             self._warn_of_stamp(decision, message)
         elif replaces:  # the job of the frame replaced will find this one
             self.counts['replaced'] += 1
-            self.get_logger().warning(
+            self._logger.warning(
                 f'the encoder is slower than sample_rate: {self.counts["replaced"]} frames were '
                 f'replaced by newer ones so far; lower sample_rate or use a faster device',
                 throttle_duration_sec=60.0,
             )
         else:
-            self._worker.submit(self._work).add_done_callback(self._report)
+            self._submit(self._work)
 
     def _warn_of_stamp(self, decision: Decision, message: Image | CompressedImage) -> None:
         if decision is not Decision.NOT_DUE:
-            self.get_logger().warning(
+            self._logger.warning(
                 f'image dropped: {decision.value} ({time_to_ns(message.header.stamp)} ns); '
                 f'so far: { {d.value: n for d, n in self._sampler.counts.items()} }',
                 throttle_duration_sec=10.0,
@@ -121,8 +149,8 @@ class FrameHandler(WorkingNode):
         stamp_ns = time_to_ns(message.header.stamp)
         if begins_stream:
             self._memory.reset()
-            self._is_unpublished = True
-            self.get_logger().warning(
+            self._publisher.note_change()
+            self._logger.warning(
                 f'stamps jumped back to {stamp_ns} ns and stayed there: a new stream begins, the '
                 f'memory of the one before is dropped'
             )
@@ -133,47 +161,39 @@ class FrameHandler(WorkingNode):
             self._refuse(error)
             return
         self.counts['memorised'] += 1
-        self._frame_id = message.header.frame_id
-        self._is_unpublished = True
-        self._publish_if_due()
+        self._publisher.frame_id = message.header.frame_id
+        self._publisher.note_change()
+        self._publisher.publish_if_due()
 
     def _refuse(self, error: ValueError) -> None:
         """Count a frame that cannot be memorised, say why, and take the next one instead."""
         self.counts['refused'] += 1
         with self._lock:
             self._sampler.give_back()
-        self.get_logger().error(
+        self._logger.error(
             f'image refused ({self.counts["refused"]} so far): {error}',
             throttle_duration_sec=10.0,
         )
 
-    def _publish_rest(self) -> None:
-        """Timer: publish what was written faster than the publish rate allows."""
-        if self._is_unpublished:
-            self._worker.submit(self._publish_if_due).add_done_callback(self._report)
-
-    def _publish_if_due(self) -> None:
-        period_s = 1.0 / self._config.publish_rate
-        if self._is_unpublished and time.monotonic() - self._published >= period_s:
-            self._publish()
-
-    def _publish(self) -> None:
+    def _snapshot(self) -> Snapshot:
+        """Read the memory. A frame that the GPU had to refuse is reported here, once."""
         try:
-            snapshot = self._memory.snapshot()
-        except ValueError as error:  # a frame that the GPU had to refuse is reported here, once
+            return self._memory.snapshot()
+        except ValueError as error:
             self.counts['memorised'] -= 1
             self._refuse(error)
-            snapshot = self._memory.snapshot()
-        message = snapshot_to_message(snapshot, MemorySnapshot(), self._frame_id)
-        try:
-            self._publisher.publish(message)
-        except RCLError as error:  # a reader too slow for a reliable topic; the timer tries again
-            self.counts['publish_failed'] += 1
-            self._is_unpublished = True
-            self.get_logger().error(f'memory not published: {error}', throttle_duration_sec=10.0)
-            return
-        self._published = time.monotonic()
-        self._is_unpublished = False
+        return self._memory.snapshot()
+
+    async def _set_enabled(
+        self, request: SetBool.Request, response: SetBool.Response
+    ) -> SetBool.Response:
+        self._is_enabled = request.data
+        self._look()
+        state = 'takes images' if self._is_enabled else 'takes no images'
+        response.message = state if self._is_active else f'{state} once the node is active'
+        response.success = True
+        self._logger.info(f'set_enabled: {response.message}')
+        return response
 
     async def _reset_memory(
         self, _: Trigger.Request, response: Trigger.Response
@@ -186,7 +206,7 @@ class FrameHandler(WorkingNode):
         else:
             response.success = True
             response.message = f'memory {self._memory.memory_id} is empty'
-        self.get_logger().info(f'reset: {response.message}')
+        self._logger.info(f'reset: {response.message}')
         return response
 
     def _reset(self) -> None:
@@ -194,19 +214,24 @@ class FrameHandler(WorkingNode):
             self._waiting, self._waiting_begins_stream = None, False
             self._sampler = FrameSampler(self._config.sample_rate)
         self._memory.reset()
-        self._publish()
+        self._publisher.publish()
 
     def _report(self, job: Job) -> None:
         """Say what went wrong on the worker; it goes on with the next frame."""
         if not job.cancelled() and job.exception() is not None:
             self.counts['failed'] += 1
             error = ''.join(traceback.format_exception(job.exception()))
-            self.get_logger().error(f'frame lost ({self.counts["failed"]} so far): {error}')
+            self._logger.error(f'frame lost ({self.counts["failed"]} so far): {error}')
+
+
+def make_node() -> ManagedNode:
+    """Make the node, unconfigured."""
+    return ManagedNode('frame_handler', FrameHandlerConfig, FrameHandler)
 
 
 def main() -> int:
     """Run the node; the exit status is for the shell."""
-    return run_node(FrameHandler)
+    return run_node(make_node)
 
 
 if __name__ == '__main__':

@@ -23,21 +23,34 @@ class ReceivedMemory:
 
 
 class MemoryInbox:
-    """Subscribes ``memory`` and keeps the newest one that can be used.
+    """Subscribes a memory and keeps the newest one that can be used.
 
     A memory of another encoder is refused, because the language model would read noise.
 
     :param encoder_id: of the model that will read the memory.
     :param on_arrival: called after each arrival.
+    :param topic: of the memory.
     """
 
-    def __init__(self, node: Node, encoder_id: str, on_arrival: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        encoder_id: str,
+        on_arrival: Callable[[], None],
+        topic: str = 'memory',
+    ) -> None:
         self._encoder_id = encoder_id
         self._on_arrival = on_arrival
         self._logger = node.get_logger()
         self.newest: ReceivedMemory | None = None
         self.fault = ''  # why the newest memory cannot be used; empty where it can
-        node.create_subscription(MemorySnapshotMessage, 'memory', self._receive, LATCHED)
+        node.create_subscription(MemorySnapshotMessage, topic, self._receive, LATCHED)
+
+    @property
+    def camera(self) -> str | None:
+        """``frame_id`` of the memory's camera; None while no frame of it is known."""
+        known = self.newest is not None and not self.newest.snapshot.is_empty
+        return self.newest.camera if known else None
 
     def is_ready_for(self, stamp_ns: int) -> bool:
         """Whether the newest memory holds a frame of this stamp or later, or cannot be used."""

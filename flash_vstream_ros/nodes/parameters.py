@@ -23,7 +23,10 @@ def declare_config(node: Node, config_class: type[Config]) -> Config:
 
 
 def _declare(node: Node, item: Field) -> Any:
-    return node.declare_parameter(item.name, item.default, describe(item)).value
+    if not isinstance(item.default, tuple):
+        return node.declare_parameter(item.name, item.default, describe(item)).value
+    value = node.declare_parameter(item.name, list(item.default), describe(item)).value
+    return tuple(value) if isinstance(value, list) else value
 
 
 def describe(item: Field) -> ParameterDescriptor:

@@ -130,6 +130,7 @@ class PendingQuestion:
         answer.total_time = now - self.asked
         if self._memory is not None:
             describe_snapshot(answer, self._memory.snapshot)
+            answer.camera = self._memory.camera
             answer.memory_age = now - self._memory.arrived
             answer.stale = self._is_stale
         self.answered.set_result(answer)

@@ -17,6 +17,7 @@ from flash_vstream_ros.nodes.environment import (
 _ENVIRONMENTS = {
     'frame_handler': frame_handler_environment,
     'question_handler': question_handler_environment,
+    'one_process': question_handler_environment,
     'replay_client': camera_environment,
 }
 STOP_TIMEOUT_S = 20.0
@@ -27,7 +28,7 @@ class NodeProcess:
 
     A context manager: it is stopped at the end, whatever happens.
 
-    :param program: frame_handler, question_handler or replay_client.
+    :param program: frame_handler, question_handler, one_process or replay_client.
     :param parameters: ROS parameters.
     :param arguments: of the program itself.
     :param remappings: ROS names, from -> to.
@@ -103,4 +104,6 @@ def _yaml(value: object) -> str:
         return str(value).lower()
     if isinstance(value, str | Path):
         return "'" + str(value).replace("'", "''") + "'"
+    if isinstance(value, list | tuple):
+        return '[' + ', '.join(_yaml(item) for item in value) + ']'
     return str(value)

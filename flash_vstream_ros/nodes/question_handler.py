@@ -20,26 +20,27 @@ from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.prompt import RequestError
 from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.nodes.conversions import answer_to_message
-from flash_vstream_ros.nodes.memory_inbox import MemoryInbox, ReceivedMemory
-from flash_vstream_ros.nodes.parameters import declare_config
+from flash_vstream_ros.nodes.managed import ManagedNode
+from flash_vstream_ros.nodes.memories import Memories
+from flash_vstream_ros.nodes.memory_inbox import ReceivedMemory
 from flash_vstream_ros.nodes.pending_question import PendingQuestion, Question
 from flash_vstream_ros.nodes.question_queue import QuestionQueue
-from flash_vstream_ros.nodes.running import WorkingNode, run_node
+from flash_vstream_ros.nodes.running import run_node
 from flash_vstream_ros.srv import Ask as AskService
 
 # Services keep 10 requests by default; one more would vanish before anyone could answer BUSY.
 REQUESTS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1000)
 
 
-class QuestionHandler(WorkingNode):
+class QuestionHandler:
     """Answers one question after the other, each from one snapshot: the newest when work begins.
 
-    Callbacks only take questions and await answers; the queue's worker computes.
+    Callbacks only take questions and await answers; the queue's worker computes. The work of a
+    managed node: while it is inactive, questions are answered INACTIVE.
     """
 
-    def __init__(self) -> None:
-        super().__init__('question_handler')
-        self._config = config = declare_config(self, QuestionHandlerConfig)
+    def __init__(self, node: ManagedNode, config: QuestionHandlerConfig) -> None:
+        self._config = config
         self._vstream = FlashVStream.from_pretrained(
             config.model, config.device, config.dtype, parts=('language',)
         )
@@ -47,14 +48,16 @@ class QuestionHandler(WorkingNode):
         self._sampling = Sampling(config.temperature, config.top_p, generator)
         self._goals: dict[bytes, PendingQuestion] = {}
         encoder_id = self._vstream.encoder_id
-        self._inbox = MemoryInbox(self, encoder_id, lambda: self._queue.start_ready())
-        self._queue = QuestionQueue(self, config, self._inbox, self._work)
+        self._memories = Memories(
+            node, config.memories, encoder_id, lambda: self._queue.start_ready()
+        )
+        self._queue = QuestionQueue(node, config, self._memories, self._work)
         group = ReentrantCallbackGroup()  # each question awaits its answer among the others
-        self.create_service(
+        node.create_service(
             AskService, 'ask', self._on_service, qos_profile=REQUESTS, callback_group=group
         )
         self._action_server = ActionServer(
-            self,
+            node,
             AskAction,
             'ask',
             self._on_goal,
@@ -64,14 +67,22 @@ class QuestionHandler(WorkingNode):
             result_service_qos_profile=REQUESTS,
             cancel_service_qos_profile=REQUESTS,
         )
-        self.get_logger().info(
+        node.get_logger().info(
             f'language model for encoder {encoder_id} on {self._vstream.device} answers '
-            f'{self.resolve_service_name("ask")}'
+            f'{node.resolve_service_name("ask")}'
         )
 
-    def close(self) -> None:
-        """End the running answer before the node it answers through goes away."""
+    def activate(self) -> None:
+        """Answer questions."""
+        self._queue.open()
+
+    def deactivate(self) -> None:
+        """Cancel what is asked, and answer nothing more."""
         self._queue.close()
+
+    def stop(self) -> None:
+        """End the running answer before the node it answers through goes away."""
+        self._queue.stop()
 
     async def _on_service(
         self, request: AskService.Request, response: AskService.Response
@@ -111,17 +122,19 @@ class QuestionHandler(WorkingNode):
         """Answer one question from the newest memory. Runs on the worker."""
         if not pending.begin_work():
             return
-        stamp_ns, camera = pending.question.min_stamp_ns, pending.question.camera
-        memory = self._inbox.newest
-        if stamp_ns and not self._inbox.is_ready_for(stamp_ns):
+        camera = pending.question.camera
+        inbox = self._memories.inbox(camera)
+        if not self._queue.is_ready(pending.question):
             self._queue.wait_again(pending)
-        elif memory is None and self._inbox.fault:
-            pending.fail(Answer.MODEL_ERROR, f'memory refused: {self._inbox.fault}')
-        elif memory is None or memory.snapshot.is_empty:
-            pending.fail(Answer.MEMORY_EMPTY, 'no frame memorised yet; is the camera running?')
-        elif camera not in ('', memory.camera):
-            known = f'expected {memory.camera!r} or none, got {camera!r}'
+        elif inbox is None and self._memories.are_all_known:
+            known = f'expected one of {self._memories.cameras} or none, got {camera!r}'
             pending.fail(Answer.BAD_REQUEST, f'camera: {known}')
+        elif inbox is None:
+            pending.fail(Answer.MEMORY_EMPTY, f'no frame of camera {camera!r} memorised yet')
+        elif inbox.fault:
+            pending.fail(Answer.MODEL_ERROR, f'memory refused: {inbox.fault}')
+        elif (memory := inbox.newest) is None or memory.snapshot.is_empty:
+            pending.fail(Answer.MEMORY_EMPTY, 'no frame memorised yet; is the camera running?')
         else:
             self._answer(pending, memory)
 
@@ -159,9 +172,14 @@ def _drain(
             return end.value
 
 
+def make_node() -> ManagedNode:
+    """Make the node, unconfigured."""
+    return ManagedNode('question_handler', QuestionHandlerConfig, QuestionHandler)
+
+
 def main() -> int:
     """Run the node; the exit status is for the shell."""
-    return run_node(QuestionHandler)
+    return run_node(make_node)
 
 
 if __name__ == '__main__':

@@ -11,12 +11,12 @@ from rclpy.node import Node
 
 from flash_vstream_ros.core.config import QuestionHandlerConfig
 from flash_vstream_ros.msg import Answer
-from flash_vstream_ros.nodes.memory_inbox import MemoryInbox
+from flash_vstream_ros.nodes.memories import Memories
 from flash_vstream_ros.nodes.pending_question import PendingQuestion, Question
 from flash_vstream_ros.nodes.running import Worker, awaitable
 
 DEADLINE_PERIOD_S = 0.02
-ENDING = 'the question handler is shutting down'
+ENDING = 'the question handler was deactivated or is shutting down'
 
 
 class QuestionQueue:
@@ -32,14 +32,15 @@ class QuestionQueue:
         self,
         node: Node,
         config: QuestionHandlerConfig,
-        inbox: MemoryInbox,
+        memories: Memories,
         work: Callable[[PendingQuestion], None],
     ) -> None:
         self._node = node
         self._size = config.queue_size
-        self._inbox = inbox
+        self._memories = memories
         self._work = work
         self._worker = Worker(node)
+        self._is_open, self._is_stopped = False, False
         self._pending: list[PendingQuestion] = []  # asked and not answered
         self._awaiting_stamp: list[PendingQuestion] = []
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -53,7 +54,11 @@ class QuestionQueue:
         pending = PendingQuestion(question, awaitable(self._node), on_piece)
         self._pending = [other for other in self._pending if not other.is_finished]
         fault = question.fault()
-        if fault:
+        if self._is_stopped:
+            pending.fail(Answer.CANCELLED, ENDING)
+        elif not self._is_open:
+            pending.fail(Answer.INACTIVE, f'this node is not active; {_how_to(self._node)}')
+        elif fault:
             pending.fail(Answer.BAD_REQUEST, fault)
         elif len(self._pending) > self._size:
             pending.fail(
@@ -78,30 +83,47 @@ class QuestionQueue:
     def _start_when_ready(self, pending: PendingQuestion) -> None:
         if pending.is_finished:
             return
-        stamp_ns = pending.question.min_stamp_ns
-        if stamp_ns and not self._inbox.is_ready_for(stamp_ns):
-            self._awaiting_stamp.append(pending)
-        else:
+        if self.is_ready(pending.question):
             self._start(pending)
+        else:
+            self._awaiting_stamp.append(pending)
+
+    def is_ready(self, question: Question) -> bool:
+        """Whether the memory it asks about has seen what it wants it to have seen."""
+        return self._memories.is_ready(question.camera, question.min_stamp_ns)
 
     def start_ready(self) -> None:
         """Start the questions that the newest memory is ready for."""
         for pending in self._awaiting_stamp.copy():
-            if self._inbox.is_ready_for(pending.question.min_stamp_ns):
+            if self.is_ready(pending.question):
                 self._awaiting_stamp.remove(pending)
                 self._start(pending)
 
     def cancel(self, pending: PendingQuestion) -> None:
         """Answer CANCELLED at once; a running answer ends before its next token."""
-        pending.fail(Answer.CANCELLED, 'cancelled as asked')
-        if pending in self._awaiting_stamp:
-            self._awaiting_stamp.remove(pending)
+        self._end(pending, 'cancelled as asked')
+
+    def open(self) -> None:
+        """Take questions from now on."""
+        self._is_open = True
 
     def close(self) -> None:
-        """Cancel all questions and wait for the worker."""
+        """Cancel all questions, take no more, and wait for the worker."""
+        self._is_open = False
         for pending in self._pending:
-            pending.fail(Answer.CANCELLED, ENDING)
+            self._end(pending, ENDING)
+        self._worker.finish()
+
+    def stop(self) -> None:
+        """Close for good."""
+        self._is_stopped = True
+        self.close()
         self._worker.stop()
+
+    def _end(self, pending: PendingQuestion, why: str) -> None:
+        pending.fail(Answer.CANCELLED, why)
+        if pending in self._awaiting_stamp:
+            self._awaiting_stamp.remove(pending)
 
     def _start(self, pending: PendingQuestion) -> None:
         job = self._worker.submit(self._work, pending)
@@ -120,7 +142,7 @@ class QuestionQueue:
         if pending not in self._awaiting_stamp:
             return pending.why_late()
         self._awaiting_stamp.remove(pending)
-        memory = self._inbox.newest
+        memory = self._memories.newest(pending.question.camera)
         newest = 'there is none' if memory is None else f'{memory.snapshot.newest_stamp_ns} ns'
         return (
             f'{pending.question.timeout_s:g} s passed and the memory has not seen min_stamp '
@@ -141,3 +163,7 @@ class QuestionQueue:
         )
         self._node.get_logger().error(f'question failed: {type(error).__name__}: {error}')
         pending.fail(Answer.MODEL_ERROR, f'{type(error).__name__}: {error}; {advice}')
+
+
+def _how_to(node: Node) -> str:
+    return f'activate it: ros2 lifecycle set {node.get_fully_qualified_name()} activate'

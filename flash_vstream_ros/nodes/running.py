@@ -6,14 +6,11 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future as Job
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import rclpy
-import torch
-from rclpy._rclpy_pybind11 import RCLError
-from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import (
@@ -23,24 +20,26 @@ from rclpy.signals import (
 from rclpy.task import Future
 from rclpy.utilities import try_shutdown
 
+from flash_vstream_ros.nodes.managed import MENDABLE, ManagedNode, explain
+
 logger = logging.getLogger(__name__)
 
 SIGNAL_PERIOD_S = 0.2  # a signal is seen when the executor has returned
 FAREWELL_S = 0.3  # for what is still to be sent at the end
 
 
-class WorkingNode(Node):
-    """A node with work of its own, which ends before the node does."""
-
-    def close(self) -> None:
-        """End the work. Not called for a node that could not be made: it is whole here."""
-        raise NotImplementedError
+def run_node(make_node: Callable[[], ManagedNode]) -> int:
+    """Run one node; see :func:`run_nodes`."""
+    return run_nodes([make_node])
 
 
-def run_node(make_node: Callable[[], WorkingNode]) -> int:
-    """Run a node until it is told to stop.
+def run_nodes(makers: Sequence[Callable[[], ManagedNode]]) -> int:
+    """Run nodes in this process until it is told to stop.
 
-    :returns: exit status: 0 after SIGINT or SIGTERM, 1 where the node could not start.
+    Each configures and activates itself, unless its parameter ``autostart`` leaves that to a
+    lifecycle manager.
+
+    :returns: exit status: 0 after SIGINT or SIGTERM, 1 where a node could not start.
     """
     logging.basicConfig(level=logging.INFO, format='[%(levelname)s] [%(name)s]: %(message)s')
     # rclpy's own handlers only wake an executor: until there is one, while a model loads, Python's
@@ -48,22 +47,19 @@ def run_node(make_node: Callable[[], WorkingNode]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
+        nodes = []
         try:
             stack.enter_context(initialised(SignalHandlerOptions.NO))
-            node = make_node()
+            for make_node in makers:
+                nodes.append(make_node())
+                if nodes[-1].config.autostart:
+                    nodes[-1].start()
         except KeyboardInterrupt:
             return 0
-        except torch.OutOfMemoryError as error:
-            advice = 'choose another device, or a smaller dtype as float16'
-            logger.critical(
-                'cannot start: the model does not fit the device; %s: %s', advice, error
-            )
+        except MENDABLE as error:
+            logger.critical('cannot start: %s', explain(error))
             return 1
-        except (ValueError, OSError, ParameterException, RCLError) as error:
-            # What the user can mend is said in one line; anything else keeps its traceback.
-            logger.critical('cannot start: %s', str(error))
-            return 1
-        _spin(node)
+        _spin(nodes)
     return 0
 
 
@@ -81,13 +77,14 @@ def initialised(signals: SignalHandlerOptions = SignalHandlerOptions.ALL) -> Ite
         try_shutdown()
 
 
-def _spin(node: WorkingNode) -> None:
+def _spin(nodes: Sequence[ManagedNode]) -> None:
     """Run callbacks until a signal; then end the work and let its last answers go out.
 
     rclpy's own signal handlers would end the context first, and with it every way to answer.
     """
     executor = SingleThreadedExecutor()
-    executor.add_node(node)
+    for node in nodes:
+        executor.add_node(node)
     told_to_stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):  # launch repeats them when it gets impatient
         signal.signal(number, lambda *_: told_to_stop.set())
@@ -97,10 +94,12 @@ def _spin(node: WorkingNode) -> None:
     except ExternalShutdownException:
         pass
     finally:
-        node.close()
+        for node in nodes:
+            node.close()
         if told_to_stop.is_set():  # and not an error of a callback
             _say_farewell(executor)
-        node.destroy_node()
+        for node in nodes:
+            node.destroy_node()
 
 
 def _say_farewell(executor: SingleThreadedExecutor) -> None:
@@ -134,6 +133,10 @@ class Worker:
         job = self.submit(work, *arguments)
         job.add_done_callback(lambda done: _pass_on(done, future))
         return future
+
+    def finish(self) -> None:
+        """Wait until all that was submitted is done."""
+        wait([self.submit(lambda: None)])
 
     def stop(self) -> None:
         """Drop what waits, and wait for what runs."""

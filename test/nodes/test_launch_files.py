@@ -60,14 +60,16 @@ from pathlib import Path
 folder, count, program, *words = sys.argv[1:]
 files = [Path(words[i + 1]) for i, word in enumerate(words) if word == '--params-file']
 record = {'words': words, 'environment': dict(os.environ), 'files': [f.read_text() for f in files]}
-path = Path(folder, Path(program).name)
+name = Path(program).name
+place = [word.split(':=')[1] for word in words if word.startswith('__ns:=')][0]
+path = Path(folder, name if place.count('/') < 2 else place.split('/')[-1] + '_' + name)
 path.with_suffix('.part').write_text(json.dumps(record))
 path.with_suffix('.part').rename(path.with_suffix('.json'))
 while len(list(Path(folder).glob('*.json'))) < int(count):
     time.sleep(0.01)
 if path.name == 'replay_client':
     sys.exit(int(os.environ.get('RECORDER_STATUS', '0')))
-if count == '3':
+if os.environ.get('RECORDER_STAYS'):
     time.sleep(60.0)
 """
 
@@ -86,7 +88,9 @@ def read(path: Path) -> Given:
     """Read what the recorder wrote; a later parameter file goes over an earlier one."""
     record = json.loads(path.read_text())
     words = record['words']
-    parts = [part for text in record['files'] for part in yaml.safe_load(text).values()]
+    parts = [
+        part for text in record['files'] for part in yaml.load(text, yaml.FullLoader).values()
+    ]
     parameters = {k: v for part in parts for k, v in part['ros__parameters'].items()}
     remaps = [words[i + 1].split(':=') for i, word in enumerate(words) if word == '-r']
     return Given(words, record['environment'], parameters, dict(remaps))
@@ -105,11 +109,19 @@ def launch(repository, tmp_path, environment):
     recorder = tmp_path / 'recorder.py'
     recorder.write_text(RECORDER)
 
-    def run(file: str, *arguments: str, status: int = 0, **variables: str) -> dict[str, Given]:
-        prefix = f'launch-prefix:={sys.executable} {recorder} {tmp_path} {PROGRAMS[file]}'
-        command = [sys.executable, '-c', LAUNCH, repository / 'launch' / file, prefix, *arguments]
+    def run(
+        file: str, *arguments: str, status: int = 0, count: int = 0, **variables: str
+    ) -> dict[str, Given]:
+        stays = {'RECORDER_STAYS': '1'} if file == REPLAY else {}
+        prefix = f'launch-prefix:={sys.executable} {recorder} {tmp_path} {count or PROGRAMS[file]}'
+        words = [prefix, 'respawn:=false', *arguments]  # a recorder ends at once
+        command = [sys.executable, '-c', LAUNCH, repository / 'launch' / file, *words]
         done = subprocess.run(
-            command, env=environment | variables, timeout=TIMEOUT_S, capture_output=True, text=True
+            command,
+            env=environment | stays | variables,
+            timeout=TIMEOUT_S,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == status, done.stderr
         return {path.stem: read(path) for path in tmp_path.glob('*.json')}
@@ -156,6 +168,45 @@ def test_an_argument_goes_before_the_file_of_overrides(launch, repository):
     programs = launch(BOTH, f'params_file:={file}', 'image_transport:=raw')
     assert programs['frame_handler'].parameters['image_transport'] == 'raw'
     assert programs['question_handler'].parameters['image_transport'] == 'compressed'
+
+
+def test_each_of_several_cameras_has_its_frame_handler(launch):
+    programs = launch(BOTH, 'cameras:=front=/front/image_raw rear=/rear/image_raw', count=3)
+    assert set(programs) == {'front_frame_handler', 'rear_frame_handler', 'question_handler'}
+    for name in ('front', 'rear'):
+        given = programs[f'{name}_frame_handler']
+        assert given.remaps['__ns'] == f'/flash_vstream/{name}'
+        assert given.remaps['image'] == f'/{name}/image_raw'
+        assert given.remaps['image/compressed'] == f'/{name}/image_raw/compressed'
+    assert programs['question_handler'].parameters['memories'] == ['front/memory', 'rear/memory']
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['cameras:=front'], "expected NAME=TOPIC with different names, got 'front'"),
+        (['cameras:=a=/x a=/y'], "got 'a=/y'"),
+        (['cameras:=a=/x', 'one_process:=true'], 'one_process:=false with several cameras'),
+        (['one_process:=yes'], "one_process: expected true or false, got 'yes'"),
+        (['respawn:=1'], "respawn: expected true or false, got '1'"),
+    ],
+)
+def test_an_argument_that_cannot_be_is_named(repository, environment, arguments, words):
+    command = [sys.executable, '-c', LAUNCH, repository / 'launch' / BOTH, *arguments]
+    done = subprocess.run(
+        command, env=environment, timeout=TIMEOUT_S, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert words in done.stdout + done.stderr
+
+
+def test_both_nodes_can_share_a_process(launch):
+    programs = launch(BOTH, 'one_process:=true', 'image:=/camera', 'sample_rate:=2', count=1)
+    assert set(programs) == {'one_process'}
+    given = programs['one_process']
+    assert '__node' not in given.remaps, 'it would name both'
+    assert given.remaps['image'] == '/camera'
+    assert given.parameters['sample_rate'] == 2.0
 
 
 @pytest.mark.parametrize('file', ['onboard.yaml', 'tethered.yaml'])
@@ -222,7 +273,36 @@ def test_the_real_nodes_start_serve_and_end(repository, tmp_path, environment):
             assert node.count_services('/flash_vstream/ask') == 1
             assert node.count_subscribers('/front') == 1
             assert node.count_publishers('/flash_vstream/memory') == 1
+            _kill_and_see_it_come_back(node)
         process.send_signal(signal.SIGINT)
         assert process.wait(TIMEOUT_S) == 0
     finally:
         process.kill()
+
+
+def _kill_and_see_it_come_back(node: rclpy.node.Node) -> None:
+    """A node that dies is started again, and only that one."""
+    former = _process_of('question_handler')
+    other = _process_of('frame_handler')
+    os.kill(former, signal.SIGKILL)
+    until = time.monotonic() + TIMEOUT_S
+    while _process_of('question_handler') in (former, 0) or not node.count_services(
+        '/flash_vstream/ask'
+    ):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert _process_of('frame_handler') == other
+
+
+def _process_of(program: str) -> int:
+    """Process of a program of the launch under test; 0: there is none."""
+    for folder in Path('/proc').glob('[0-9]*'):
+        try:
+            words = (folder / 'cmdline').read_bytes().split(b'\0')
+            parent = int((folder / 'stat').read_text().rpartition(')')[2].split()[1])
+            ours = (Path('/proc', str(parent), 'stat').read_text()).rpartition(')')[2].split()[1]
+        except (OSError, ValueError):
+            continue
+        if int(ours) == os.getpid() and any(w.endswith(program.encode()) for w in words):
+            return int(folder.name)
+    return 0

@@ -19,6 +19,8 @@ TYPES = {
     str: ParameterType.PARAMETER_STRING,
     float: ParameterType.PARAMETER_DOUBLE,
     int: ParameterType.PARAMETER_INTEGER,
+    bool: ParameterType.PARAMETER_BOOL,
+    tuple: ParameterType.PARAMETER_STRING_ARRAY,
 }
 ALL = [(config, item) for config in CONFIGS.values() for item in fields(config)]
 

@@ -11,7 +11,7 @@ from robots import TIMEOUT_S, S, picture, result_of, wait_until
 
 from flash_vstream_ros.core.config import QuestionHandlerConfig
 from flash_vstream_ros.nodes.conversions import snapshot_to_message
-from flash_vstream_ros.nodes.memory_inbox import MemoryInbox
+from flash_vstream_ros.nodes.memories import Memories
 from flash_vstream_ros.nodes.pending_question import PendingQuestion, Question
 from flash_vstream_ros.nodes.qos import LATCHED
 from flash_vstream_ros.nodes.question_queue import QuestionQueue
@@ -31,8 +31,12 @@ class Line:
 
     def _make(self, config: QuestionHandlerConfig) -> QuestionQueue:
         node = self.spun.node
-        self.inbox = MemoryInbox(node, self.vstream.encoder_id, lambda: self.queue.start_ready())
-        return QuestionQueue(node, config, self.inbox, self._work)
+        encoder_id = self.vstream.encoder_id
+        memories = Memories(node, ['memory'], encoder_id, lambda: self.queue.start_ready())
+        self.inbox = memories.inbox('')
+        queue = QuestionQueue(node, config, memories, self._work)
+        queue.open()
+        return queue
 
     def _work(self, pending: PendingQuestion) -> None:
         text = pending.question.text
@@ -227,7 +231,7 @@ def test_the_end_of_the_node_ends_every_question(spun, vstream):
     line = Line(spun, vstream, queue_size=2)
     asked = [line.ask('running'), line.ask('in line'), line.ask('for a stamp', min_stamp_s=5)]
     wait_until(lambda: line.begun, 'work')
-    closing = spun.executor.create_task(line.queue.close)
+    closing = spun.executor.create_task(line.queue.stop)
     for pending in asked:
         answer = answer_of(pending)
         assert answer.status == Answer.CANCELLED

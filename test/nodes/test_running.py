@@ -16,22 +16,31 @@ from flash_vstream_ros.nodes.running import Worker, awaitable, initialised
 # A node whose making is up to the test; it prints where it has got to.
 PROGRAM = """
 import sys, time
-from flash_vstream_ros.nodes.running import WorkingNode, run_node
+from dataclasses import dataclass
+from flash_vstream_ros.core.config import tunable
+from flash_vstream_ros.nodes.managed import ManagedNode
+from flash_vstream_ros.nodes.running import run_node
 
-class Probe(WorkingNode):
-    def __init__(self):
-        super().__init__('probe')
+@dataclass(frozen=True)
+class Config:
+    autostart: bool = tunable(True, 'by itself')
+
+class Probe:
+    def __init__(self, node, config):
         {making}
-        self.create_timer(0.05, self._tick)
+        node.create_timer(0.05, self._tick)
 
     def _tick(self):
         print('spinning', flush=True)
 
-    def close(self):
+    def activate(self):
+        pass
+
+    def stop(self):
         print('closing', flush=True)
         {ending}
 
-sys.exit(run_node(Probe))
+sys.exit(run_node(lambda: ManagedNode('probe', Config, Probe)))
 """
 
 
@@ -130,7 +139,7 @@ def test_an_error_of_ours_keeps_its_traceback():
 
 
 def test_an_error_in_a_callback_ends_the_node_with_its_traceback():
-    with Program(making='self.create_timer(0.2, lambda: 1 / 0)') as program:
+    with Program(making='node.create_timer(0.2, lambda: 1 / 0)') as program:
         assert program.end() == 1
     assert 'ZeroDivisionError' in program.output
     assert 'closing' in program.output

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The newest memory of each camera that a question handler answers about."""
+
+from collections.abc import Callable, Sequence
+
+from rclpy.node import Node
+
+from flash_vstream_ros.nodes.memory_inbox import MemoryInbox, ReceivedMemory
+
+
+class Memories:
+    """One inbox for each memory topic.
+
+    A camera is named by its ``frame_id``, by the topic, or by what the topic has before
+    ``/memory``.
+
+    :param topics: of the memories; the first is the one of questions that name no camera.
+    :param encoder_id: of the model that will read the memories.
+    :param on_arrival: called after each arrival.
+    :raises ValueError: no topic, or one twice.
+    """
+
+    def __init__(
+        self, node: Node, topics: Sequence[str], encoder_id: str, on_arrival: Callable[[], None]
+    ) -> None:
+        if not topics or len(set(topics)) < len(topics):
+            raise ValueError(f'memories: expected different topics, got {list(topics)}')
+        self._node = node
+        self._on_arrival = on_arrival
+        self._said: set[str] = set()
+        self._inboxes = {
+            topic: MemoryInbox(node, encoder_id, self._arrived, topic) for topic in topics
+        }
+
+    def inbox(self, camera: str) -> MemoryInbox | None:
+        """The inbox of a camera; None: no memory that has arrived is of it.
+
+        :param camera: its name; empty: the first topic's.
+        """
+        if not camera:
+            return next(iter(self._inboxes.values()))
+        for inbox in self._inboxes.values():
+            if inbox.camera == camera:
+                return inbox
+        return self._inboxes.get(camera) or self._inboxes.get(f'{camera}/memory')
+
+    def newest(self, camera: str) -> ReceivedMemory | None:
+        """The newest memory of a camera that can be used."""
+        inbox = self.inbox(camera)
+        return inbox and inbox.newest
+
+    def is_ready(self, camera: str, stamp_ns: int) -> bool:
+        """Whether a camera's memory has seen a stamp, or waiting for it is in vain.
+
+        :param stamp_ns: 0: the memory as it is will do.
+        """
+        if not stamp_ns:
+            return True
+        inbox = self.inbox(camera)
+        return self.are_all_known if inbox is None else inbox.is_ready_for(stamp_ns)
+
+    @property
+    def cameras(self) -> list[str]:
+        """``frame_id`` of the cameras that have a memory."""
+        return [inbox.camera for inbox in self._inboxes.values() if inbox.camera is not None]
+
+    @property
+    def are_all_known(self) -> bool:
+        """Whether every topic's camera is known, or its memory cannot be used."""
+        return all(i.camera is not None or i.fault for i in self._inboxes.values())
+
+    def _arrived(self) -> None:
+        cameras = self.cameras
+        for camera in {c for c in cameras if cameras.count(c) > 1} - self._said:
+            self._said.add(camera)
+            self._node.get_logger().error(
+                f'several memories are of camera {camera!r}; give each camera a frame_id of its '
+                f'own, or name the topic in the request: {list(self._inboxes)}'
+            )
+        self._on_arrival()

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Publishes a memory, latched, at most so many times a second."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from rclpy._rclpy_pybind11 import RCLError
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from flash_vstream_ros.core.snapshot import MemorySnapshot as Snapshot
+from flash_vstream_ros.msg import MemorySnapshot
+from flash_vstream_ros.nodes.conversions import snapshot_to_message
+from flash_vstream_ros.nodes.qos import LATCHED
+
+SHORTEST_TIMER_S = 0.02  # one of 1 kHz costs a quarter of a core
+
+
+class MemoryPublisher:
+    """The topic ``memory``.
+
+    :param publish_rate: memories published per second at most.
+    :param read: returns the newest snapshot; runs on the worker.
+    :param submit: puts work at the end of the worker's line.
+    :param counts: counts what could not be published.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        publish_rate: float,
+        read: Callable[[], Snapshot],
+        submit: Callable[[Callable[[], None]], object],
+        counts: Counter[str],
+    ) -> None:
+        self._node = node
+        self._period_s = 1.0 / publish_rate
+        self._read = read
+        self._submit = submit
+        self._counts = counts
+        self._publisher = node.create_publisher(MemorySnapshot, 'memory', LATCHED)
+        self._published = float('-inf')
+        self._is_unpublished = False
+        self.frame_id = ''
+        self.newest: Snapshot | None = None  # as it was published
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        node.create_timer(max(self._period_s, SHORTEST_TIMER_S), self._publish_rest, clock=steady)
+
+    def note_change(self) -> None:
+        """The memory is another one than was published. Runs on the worker."""
+        self._is_unpublished = True
+
+    def publish_if_due(self) -> None:
+        """Publish what changed, unless it is too early. Runs on the worker."""
+        if self._is_unpublished and time.monotonic() - self._published >= self._period_s:
+            self.publish()
+
+    def publish(self) -> None:
+        """Publish at once. Runs on the worker."""
+        self.newest = self._read()
+        message = snapshot_to_message(self.newest, MemorySnapshot(), self.frame_id)
+        try:
+            self._publisher.publish(message)
+        except RCLError as error:  # a reader too slow for a reliable topic; the timer tries again
+            self._counts['publish_failed'] += 1
+            self._is_unpublished = True
+            self._node.get_logger().error(
+                f'memory not published: {error}', throttle_duration_sec=10.0
+            )
+            return
+        self._published = time.monotonic()
+        self._is_unpublished = False
+
+    def _publish_rest(self) -> None:
+        """Timer: publish what was written faster than the publish rate allows."""
+        if self._is_unpublished:
+            self._submit(self.publish_if_due)

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Both nodes as managed ones, several cameras, both nodes in one process: real processes."""
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from flash_vstream_ros.msg import Answer, MemorySnapshot
+from flash_vstream_ros.srv import Ask
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from robots import DEEP, S, fill, image_message, picture, result_of, wait_until
+from sensor_msgs.msg import Image
+from spun_nodes import SpunNode
+from std_srvs.srv import SetBool, Trigger
+
+from flash_vstream_ros.nodes.conversions import time_to_ns
+from flash_vstream_ros.nodes.processes import NodeProcess
+from flash_vstream_ros.nodes.qos import LATCHED
+
+RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+UNCONFIGURED, INACTIVE, ACTIVE = (
+    State.PRIMARY_STATE_UNCONFIGURED,
+    State.PRIMARY_STATE_INACTIVE,
+    State.PRIMARY_STATE_ACTIVE,
+)
+
+
+class Planner(SpunNode):
+    """Who drives cameras, asks and manages."""
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(namespace, 'planner')
+        self.namespace = namespace
+        self.asking = self.node.create_client(Ask, 'ask', qos_profile=DEEP)
+
+    def request(self, kind: type, name: str, **fields: object) -> object:
+        """Call a service and wait for its response; found first, however long that takes."""
+        client = self.call(self.node.create_client, kind, name)
+        wait_until(client.service_is_ready, f'the service {name}', 90.0)
+        try:
+            return result_of(client.call_async(kind.Request(**fields)), 60.0)
+        finally:
+            self.call(self.node.destroy_client, client)
+
+    def state(self, node: str) -> int:
+        return self.request(GetState, f'{node}/get_state').current_state.id
+
+    def change(self, node: str, transition: int) -> bool:
+        request = {'transition': Transition(id=transition)}
+        return self.request(ChangeState, f'{node}/change_state', **request).success
+
+    def ask(self, **fields: object) -> Answer:
+        wait_until(self.asking.service_is_ready, 'the service ask', 90.0)
+        request = fill(Ask.Request(), 'What is there?', **{'max_new_tokens': 2} | fields)
+        return result_of(self.asking.call_async(request), 60.0).answer
+
+    def exists(self, service: str) -> bool:
+        return self.node.count_services(f'{self.namespace}/{service}') > 0
+
+
+class FilmedBy:
+    """A camera, and the memories of its frame handler."""
+
+    def __init__(self, planner: Planner, prefix: str = '', frame_id: str = 'camera') -> None:
+        self.frame_id = frame_id
+        node = planner.node
+        self.publisher = planner.call(node.create_publisher, Image, f'{prefix}image', RELIABLE)
+        self.memories: list[MemorySnapshot] = []
+        topic = f'{prefix}memory'
+        planner.call(
+            node.create_subscription, MemorySnapshot, topic, self.memories.append, LATCHED
+        )
+
+    def show(self, second: int) -> None:
+        """Show a frame until the memory has it: a new reader may miss the first ones."""
+        message = image_message(picture(second), second * S, frame_id=self.frame_id)
+        wait_until(self.publisher.get_subscription_count, 'someone looks', 90.0)
+        shown = itertools.count()
+
+        def is_seen() -> bool:
+            if next(shown) % 100 == 0:
+                self.publisher.publish(message)
+            return self.has(second)
+
+        wait_until(is_seen, f'a memory of second {second}')
+
+    def has(self, second: int) -> bool:
+        return any(time_to_ns(memory.header.stamp) == second * S for memory in self.memories)
+
+
+@pytest.fixture
+def planner(namespace) -> Iterator[Planner]:
+    planner = Planner(namespace)
+    yield planner
+    planner.close()
+
+
+@pytest.fixture
+def start(namespace, checkpoint, tmp_path):
+    """Start a program with parameters, in a namespace under the test's own."""
+    with contextlib.ExitStack() as stack:
+
+        def start(program: str, under: str = '', **parameters: object) -> NodeProcess:
+            process = NodeProcess(
+                program,
+                {'model': checkpoint, 'device': 'cpu'} | parameters,
+                namespace=f'{namespace}{under}',
+                environment={'OMP_NUM_THREADS': '1'},
+                log=tmp_path / f'{program}{under.replace("/", "_")}.log',
+            )
+            return stack.enter_context(process)
+
+        yield start
+
+
+def test_a_manager_decides_what_is_loaded_and_what_is_served(start, planner):
+    """rclpy gates only lifecycle publishers: images, services and goals must follow the state."""
+    processes = [
+        start(program, autostart=False, **more)
+        for program, more in (('frame_handler', {'sample_rate': 0.0}), ('question_handler', {}))
+    ]
+    camera = FilmedBy(planner)
+    for node in ('frame_handler', 'question_handler'):
+        assert planner.state(node) == UNCONFIGURED
+    assert not planner.exists('ask')
+    assert camera.publisher.get_subscription_count() == 0
+
+    for node in ('frame_handler', 'question_handler'):
+        assert planner.change(node, Transition.TRANSITION_CONFIGURE)
+        assert planner.state(node) == INACTIVE
+    wait_until(lambda: camera.memories, 'the empty memory')
+    answer = planner.ask()
+    assert answer.status == Answer.INACTIVE
+    assert f'ros2 lifecycle set {planner.namespace}/question_handler activate' in answer.message
+    assert camera.publisher.get_subscription_count() == 0
+
+    for node in ('frame_handler', 'question_handler'):
+        assert planner.change(node, Transition.TRANSITION_ACTIVATE)
+    camera.show(1)
+    camera.show(2)
+    answer = planner.ask(min_stamp_ns=2 * S)
+    assert (answer.status, answer.frames_seen, answer.camera) == (Answer.OK, 2, 'camera')
+
+    assert planner.change('frame_handler', Transition.TRANSITION_DEACTIVATE)
+    wait_until(lambda: camera.publisher.get_subscription_count() == 0, 'nobody looks')
+    assert planner.ask().frames_seen == 2, 'the memory is still there'
+    assert planner.change('frame_handler', Transition.TRANSITION_ACTIVATE)
+    camera.show(3)
+    assert camera.memories[-1].frames_written == 3, 'and goes on'
+    assert len({memory.memory_id for memory in camera.memories}) == 1
+
+    assert planner.change('question_handler', Transition.TRANSITION_DEACTIVATE)
+    assert planner.ask().status == Answer.INACTIVE
+    assert planner.change('question_handler', Transition.TRANSITION_CLEANUP)
+    wait_until(lambda: not planner.exists('ask'), 'the service is gone')
+    assert planner.change('question_handler', Transition.TRANSITION_CONFIGURE)
+    assert planner.change('question_handler', Transition.TRANSITION_ACTIVATE)
+    answer = planner.ask(min_stamp_ns=3 * S)
+    assert (answer.status, answer.frames_seen) == (Answer.OK, 3)
+    assert [process.stop() for process in processes] == [0, 0]
+    assert 'Traceback' not in ''.join(process.output() for process in processes)
+
+
+def test_a_model_that_cannot_be_loaded_leaves_a_managed_node_that_says_so(start, planner):
+    process = start('question_handler', autostart=False, model='/no/such/folder')
+    assert not planner.change('question_handler', Transition.TRANSITION_CONFIGURE)
+    assert planner.state('question_handler') == UNCONFIGURED
+    assert 'cannot configure: ' in process.output()
+    assert '/no/such/folder' in process.output()
+    assert process.stop() == 0
+
+
+def test_a_frame_handler_takes_no_images_while_disabled(start, planner):
+    start('frame_handler', sample_rate=0.0)
+    camera = FilmedBy(planner)
+    camera.show(1)
+    response = planner.request(SetBool, 'frame_handler/set_enabled', data=False)
+    assert (response.success, response.message) == (True, 'takes no images')
+    wait_until(lambda: camera.publisher.get_subscription_count() == 0, 'nobody looks')
+    assert planner.state('frame_handler') == ACTIVE
+    response = planner.request(SetBool, 'frame_handler/set_enabled', data=True)
+    assert response.message == 'takes images'
+    camera.show(2)
+    assert camera.memories[-1].frames_written == 2
+
+
+def test_one_question_handler_answers_about_several_cameras(start, planner):
+    for name in ('front', 'rear'):
+        start('frame_handler', f'/{name}', sample_rate=0.0)
+    start('question_handler', memories=['front/memory', 'rear/memory'])
+    front, rear = FilmedBy(planner, 'front/', 'lens'), FilmedBy(planner, 'rear/', 'rear_lens')
+    assert planner.ask(camera='rear_lens').status == Answer.MEMORY_EMPTY
+    front.show(1)
+    for second in (1, 2, 3):
+        rear.show(second)
+    seen = {'': ('lens', 1), 'lens': ('lens', 1), 'front/memory': ('lens', 1)}
+    seen |= dict.fromkeys(('rear_lens', 'rear/memory', 'rear'), ('rear_lens', 3))
+    for camera, (frame_id, frames) in seen.items():
+        answer = planner.ask(camera=camera, min_stamp_ns=frames * S)
+        assert (answer.status, answer.camera, answer.frames_seen) == (
+            Answer.OK, frame_id, frames,
+        )  # fmt: skip
+    answer = planner.ask(camera='side')
+    assert answer.status == Answer.BAD_REQUEST
+    assert "expected one of ['lens', 'rear_lens'] or none, got 'side'" in answer.message
+    answer = planner.ask(camera='lens', min_stamp_ns=3 * S, timeout_s=0.2)
+    assert answer.status == Answer.TIMEOUT, 'only the rear camera has seen that'
+    assert planner.request(Trigger, 'rear/frame_handler/reset_memory').success
+    wait_until(lambda: planner.ask(camera='rear').status == Answer.MEMORY_EMPTY, 'one is empty')
+    assert planner.ask(camera='front').status == Answer.OK
+
+
+def test_both_nodes_run_in_one_process(start, planner):
+    process = start('one_process')
+    camera = FilmedBy(planner)
+    camera.show(1)
+    answer = planner.ask(min_stamp_ns=S)
+    assert (answer.status, answer.frames_seen) == (Answer.OK, 1)
+    for node in ('frame_handler', 'question_handler'):
+        assert planner.state(node) == ACTIVE
+    assert process.stop() == 0
+    assert 'Traceback' not in process.output()
