@@ -21,7 +21,7 @@ CHECKPOINT_SIZES = ('tiny', '100m', '1b', '7b')
 
 ROS_NEEDED = (
     'needs ROS 2 and this package built: source /opt/ros/DISTRO/setup.bash, `colcon build`, '
-    'source install/setup.bash, and run `ros2 run flash_vstream_ros flash_vstream ask ...` '
+    'source install/setup.bash, and run `ros2 run flash_vstream_ros flash_vstream {verb} ...` '
     '(from the source folder, python3 -m does not find what was built)'
 )
 ASK_HELP = """\
@@ -29,6 +29,15 @@ Asks the question handler of a running robot and prints the answer.
 
 example:
   ros2 run flash_vstream_ros flash_vstream ask 'Is the door open?' --choice yes --choice no
+"""
+DOCTOR_HELP = """\
+Looks at a running robot for some seconds and says what is well and what is not: nodes,
+camera, memory, answers, clock, model, devices, shared memory. What is wrong comes with the
+command or setting that mends it. Exit status 1 where there is an error, 0 else.
+
+examples:
+  ros2 run flash_vstream_ros flash_vstream doctor
+  ros2 run flash_vstream_ros flash_vstream doctor --image /camera/image_raw --json
 """
 
 
@@ -68,6 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest='verb', metavar='VERB', required=True)
     add_replay(verbs)
     _add_ask(verbs)
+    _add_doctor(verbs)
     add_simulate(verbs)
     add_assemble(verbs)
     add_extract(verbs)
@@ -114,8 +124,45 @@ def _ask(arguments: argparse.Namespace) -> int:
     try:
         from flash_vstream_ros.nodes.ask import run_ask
     except ImportError as error:
-        raise ValueError(f'{ROS_NEEDED}: {error}') from error
+        raise ValueError(f'{ROS_NEEDED.format(verb="ask")}: {error}') from error
     return run_ask(arguments)
+
+
+def _add_doctor(verbs: Any) -> None:
+    parser = add_verb(verbs, 'doctor', 'say what is wrong with a running robot', DOCTOR_HELP)
+    add = parser.add_argument
+    add(
+        '--namespace',
+        default='/flash_vstream',
+        metavar='NS',
+        help='namespace of the nodes (default: %(default)s)',
+    )
+    add('--image', metavar='TOPIC', help='image topic; default: the one the frame handler reads')
+    add('--model', metavar='DIR', help='checkpoint; default: the one the nodes have')
+    add(
+        '--seconds',
+        type=_seconds,
+        default=4.0,
+        metavar='S',
+        help='seconds to watch images and memory (default: %(default)s)',
+    )
+    add(
+        '--timeout',
+        type=_seconds,
+        default=10.0,
+        metavar='S',
+        help='seconds for an answer to a trivial question (default: %(default)s)',
+    )
+    add('--json', action='store_true', help='print JSON')
+    parser.set_defaults(run=_doctor)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    try:
+        from flash_vstream_ros.nodes.doctor import run_doctor
+    except ImportError as error:
+        raise ValueError(f'{ROS_NEEDED.format(verb="doctor")}: {error}') from error
+    return run_doctor(arguments)
 
 
 def _add_random_checkpoint(verbs: Any) -> None:

@@ -24,6 +24,7 @@ from flash_vstream_ros.core.fingerprint import Fingerprint
 from flash_vstream_ros.core.language_model import LanguageModel
 from flash_vstream_ros.core.model_config import ModelConfig, find_vision_tower
 from flash_vstream_ros.core.projector import Projector
+from flash_vstream_ros.core.quoting import shorten
 
 TOWER = 'model.vision_tower.vision_tower.vision_model.'
 _TOWER_PARTS = ('embeddings.', 'pre_layrnorm.', 'encoder.', 'post_layernorm.')
@@ -96,7 +97,7 @@ def assemble(
     try:
         targets, shapes = _targets(config, parts)
     except Exception as error:  # of transformers or torch, on sizes that make no model
-        raise CheckpointError(f'config.json: makes no model: {error}') from error
+        raise CheckpointError(f'config.json: makes no model: {shorten(error)}') from error
     fingerprint = Fingerprint(config, (TOWER, ATTENTION))
     seen: dict[str, str] = {}
     loaded_bytes = 0

@@ -208,9 +208,25 @@ class FrameHandlerConfig:
     autostart: bool = tunable(
         True, 'configure and activate by itself; false: a lifecycle manager does'
     )
+    memory_folder: str = tunable('', 'folder of saved memories; empty: none can be saved')
+    autosave_minutes: float = tunable(
+        0.0,
+        'minutes between two savings of a memory that has changed; 0: never',
+        unit='min',
+        minimum=0.0,
+        maximum=1e5,
+    )
+    save_at_shutdown: bool = tunable(False, 'save the memory when the node ends')
+    restore_at_start: bool = tunable(False, 'begin with the memory saved last')
 
     def __post_init__(self) -> None:
         check_tunables(self)
+        for name in ('autosave_minutes', 'save_at_shutdown', 'restore_at_start'):
+            if getattr(self, name) and not self.memory_folder:
+                raise ValueError(
+                    f'memory_folder: expected a folder for {name}, got nothing; name one, or '
+                    f'leave {name} off'
+                )
 
 
 @dataclass(frozen=True)

@@ -5,31 +5,43 @@ import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from flash_vstream_ros.core.quoting import quote, shorten
+
 FORMAT = 'flash_vstream_ros/star_memory'
 VERSION = '2'
+_NOTE = 'note: '
+_TYPES = {'F32': torch.float32, 'F64': torch.float64, 'I64': torch.int64}  # of a state
 
 
 class MemoryFileError(ValueError):
     """A file that holds no memory this reader can use; says which, why, and what was expected."""
 
 
-def write_memory_file(path: Path, state: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
+def write_memory_file(
+    path: Path,
+    state: Mapping[str, Tensor],
+    about: Mapping[str, str],
+    notes: Mapping[str, str] | None = None,
+) -> None:
     """Write a memory's state so that the file is either the old one or the new one, never half.
 
     :param state: the tensors.
     :param about: what a reader must agree with (encoder fingerprint, geometry).
+    :param notes: what a reader may like to know; see :func:`read_notes`.
     :raises OSError: the file cannot be written; the one before is unharmed.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     metadata = {'format': FORMAT, 'version': VERSION, 'sha256': _digest(tensors), **about}
+    metadata |= {_NOTE + name: value for name, value in (notes or {}).items()}
     write_atomically(path, save(tensors, metadata))
 
 
@@ -64,37 +76,65 @@ def read_memory_file(
     :raises OSError: the file cannot be read.
     :raises MemoryFileError: it holds something else; the message names both sides.
     """
-    if not path.exists():
-        raise FileNotFoundError(f'{path}: no such file')
-    if path.is_dir():
-        raise IsADirectoryError(f'{path}: expected a file, got a folder')
-    try:
-        with safe_open(path, 'pt') as file:
-            _check_metadata(path, file.metadata() or {}, about)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            digest = (file.metadata() or {}).get('sha256')
-    except SafetensorError as error:
-        raise MemoryFileError(f'{path}: expected a saved memory, got {error}') from error
-    for name in expected.keys() | tensors.keys():
-        wanted, found = _describe(expected.get(name)), _describe(tensors.get(name))
-        if wanted != found:
-            raise MemoryFileError(f'{path}: {name}: expected {wanted}, got {found}')
-    if _digest(tensors) != digest:
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+        _check_metadata(path, metadata, about)
+        _check_tensors(path, file, expected)
+        tensors = {name: file.get_tensor(name) for name in expected}
+    if _digest(tensors) != metadata.get('sha256'):
         raise MemoryFileError(f'{path}: damaged: its content is not what was written')
     return tensors
+
+
+def read_notes(path: Path) -> dict[str, str]:
+    """Read what was noted beside a memory.
+
+    :raises OSError: the file cannot be read.
+    :raises MemoryFileError: it is no safetensors file.
+    """
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+    return {k.removeprefix(_NOTE): v for k, v in metadata.items() if k.startswith(_NOTE)}
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a file; what is wrong with it is an OSError or a MemoryFileError that names it."""
+    if not path.exists():
+        raise FileNotFoundError(f'{path}: no such file')
+    if not path.is_file():
+        raise OSError(f'{path}: expected a file, got a folder or a device')
+    try:
+        with safe_open(path, 'pt') as file:
+            yield file
+    except SafetensorError as error:
+        raise MemoryFileError(f'{path}: expected a saved memory, got {shorten(error)}') from error
 
 
 def _check_metadata(path: Path, found: Mapping[str, str], about: Mapping[str, str]) -> None:
     for name, value in {'format': FORMAT, 'version': VERSION, **about}.items():
         if found.get(name) != value:
             raise MemoryFileError(
-                f'{path}: {name}: expected {value!r}, got {found.get(name)!r}; a memory can be '
-                f'read only by the model that wrote it'
+                f'{path}: {name}: expected {value!r}, got {quote(found.get(name))}; a memory can '
+                f'be read only by the model that wrote it'
             )
 
 
-def _describe(tensor: Tensor | None) -> str:
-    return 'nothing' if tensor is None else f'{tensor.dtype} of shape {tuple(tensor.shape)}'
+def _check_tensors(path: Path, file: Any, expected: Mapping[str, Tensor]) -> None:
+    """Compare names, types and shapes as the header has them, before anything is allocated."""
+    found = {name: _claim(file, name) for name in file.keys()}  # noqa: SIM118, no dictionary
+    wanted = {name: f'{t.dtype} of shape {tuple(t.shape)}' for name, t in expected.items()}
+    for name in wanted.keys() | found.keys():
+        one, other = wanted.get(name, 'nothing'), found.get(name, 'nothing')
+        if one != other:
+            name = name if name in wanted else quote(name)
+            raise MemoryFileError(f'{path}: {name}: expected {one}, got {shorten(other)}')
+
+
+def _claim(file: Any, name: str) -> str:
+    part = file.get_slice(name)
+    dtype = part.get_dtype()
+    return f'{_TYPES.get(dtype, dtype)} of shape {tuple(part.get_shape())}'
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

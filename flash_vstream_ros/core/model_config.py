@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a checkpoint's config.json says, of the model and of its vision tower."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from transformers import CLIPVisionConfig, LlamaConfig
 
-from flash_vstream_ros.core.checkpoint_files import CheckpointError, read_json, resolve_folder
+from flash_vstream_ros.core.checkpoint_files import (
+    CheckpointError,
+    folder_beside,
+    read_json,
+    resolve_folder,
+)
 from flash_vstream_ros.core.config import MemoryGeometry
+from flash_vstream_ros.core.quoting import quote, shorten
 
 # Built in, so that a robot without network loads a checkpoint that holds its own vision tensors.
 KNOWN_TOWERS: dict[str, dict[str, Any]] = {
@@ -24,6 +30,46 @@ KNOWN_TOWERS: dict[str, dict[str, Any]] = {
         'layer_norm_eps': 1e-5,
     },
 }
+
+# What is read of the two configs that transformers defines. It would take any key, and make much
+# of some: of num_labels a table of as many names.
+_LANGUAGE_VALUES = (
+    'hidden_size',
+    'intermediate_size',
+    'num_hidden_layers',
+    'num_attention_heads',
+    'num_key_value_heads',
+    'head_dim',
+    'vocab_size',
+    'max_position_embeddings',
+    'hidden_act',
+    'rms_norm_eps',
+    'rope_theta',
+    'rope_scaling',
+    'rope_parameters',
+    'attention_bias',
+    'mlp_bias',
+    'tie_word_embeddings',
+    'initializer_range',
+    'bos_token_id',
+    'eos_token_id',
+    'pad_token_id',
+)
+_VISION_VALUES = (
+    'hidden_size',
+    'intermediate_size',
+    'projection_dim',
+    'num_hidden_layers',
+    'num_attention_heads',
+    'num_channels',
+    'image_size',
+    'patch_size',
+    'hidden_act',
+    'layer_norm_eps',
+    'initializer_range',
+)
+_MOST_LAYERS = 1000
+_LARGEST_SIZE = 65536  # of a memory, as its message has it
 
 
 @dataclass(frozen=True)
@@ -53,22 +99,20 @@ class ModelConfig:
         for key, value in expected.items():
             if config.get(key) != value:
                 raise CheckpointError(
-                    f'config.json: {key}: expected {value!r}, got {config.get(key)!r}'
+                    f'config.json: {key}: expected {value!r}, got {quote(config.get(key))}'
                 )
         side = vision.image_size // vision.patch_size
-        language = {k: v for k, v in config.items() if k not in ('model_type', 'architectures')}
         try:
             geometry = MemoryGeometry.from_checkpoint_config(config, side)
-            language = LlamaConfig(**language)
-        # transformers checks its configs with error types that change with its version.
-        except Exception as error:
-            raise CheckpointError(f'config.json: {error}') from error
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f'config.json: {shorten(error)}') from error
+        _check_sizes(geometry)
         return cls(
             geometry=geometry,
-            language=language,
+            language=_transformers_config(LlamaConfig, config, _LANGUAGE_VALUES),
             vision=vision,
-            select_layer=config.get('mm_vision_select_layer', -2),
-            attention_width=config.get('compress_Turing_hidden_dim', 32),
+            select_layer=_whole_number(config, 'mm_vision_select_layer', -2),
+            attention_width=_whole_number(config, 'compress_Turing_hidden_dim', 32),
         )
 
 
@@ -90,14 +134,57 @@ def find_vision_tower(
     name = config.get('mm_vision_tower')
     if not isinstance(name, str) or not name:
         raise CheckpointError(
-            f'config.json: mm_vision_tower: expected a folder or id, got {name!r}'
+            f'config.json: mm_vision_tower: expected a folder or id, got {quote(name)}'
         )
-    beside = (folder / name).resolve()
-    if beside.is_dir():
-        values = read_json(beside / 'config.json')
-        return beside, CLIPVisionConfig(**values.get('vision_config', values))
+    beside = folder_beside(folder, name)
+    if beside is not None:
+        return beside, _vision_config(read_json(beside / 'config.json'))
     if name in KNOWN_TOWERS:
-        return None, CLIPVisionConfig(**KNOWN_TOWERS[name])
+        return None, _vision_config(KNOWN_TOWERS[name])
     tower = resolve_folder(name)
-    values = read_json(tower / 'config.json')
-    return tower, CLIPVisionConfig(**values.get('vision_config', values))
+    return tower, _vision_config(read_json(tower / 'config.json'))
+
+
+def _vision_config(values: Mapping[str, Any]) -> CLIPVisionConfig:
+    values = values.get('vision_config', values)
+    if not isinstance(values, Mapping):
+        raise CheckpointError(
+            f'config.json: vision_config: expected an object, got {quote(values)}'
+        )
+    config = _transformers_config(CLIPVisionConfig, values, _VISION_VALUES)
+    for name in ('image_size', 'patch_size'):
+        value = getattr(config, name)
+        if type(value) is not int or not 1 <= value <= _LARGEST_SIZE:
+            raise CheckpointError(
+                f'config.json: {name}: expected 1 to {_LARGEST_SIZE} pixels, got {quote(value)}'
+            )
+    return config
+
+
+def _transformers_config(kind: type, values: Mapping[str, Any], names: Sequence[str]) -> Any:
+    layers = values.get('num_hidden_layers', 1)
+    if type(layers) is not int or not 1 <= layers <= _MOST_LAYERS:
+        raise CheckpointError(
+            f'config.json: num_hidden_layers: expected 1 to {_MOST_LAYERS}, got {quote(layers)}'
+        )
+    try:
+        return kind(**{name: values[name] for name in names if name in values})
+    # transformers checks its configs with error types that change with its version.
+    except Exception as error:
+        raise CheckpointError(f'config.json: {shorten(error)}') from error
+
+
+def _whole_number(config: Mapping[str, Any], key: str, default: int) -> int:
+    value = config.get(key, default)
+    if type(value) is not int or abs(value) > _LARGEST_SIZE:
+        raise CheckpointError(f'config.json: {key}: expected a whole number, got {quote(value)}')
+    return value
+
+
+def _check_sizes(geometry: MemoryGeometry) -> None:
+    for item in fields(geometry):
+        value = getattr(geometry, item.name)
+        if item.type is int and value > _LARGEST_SIZE:
+            raise CheckpointError(
+                f'config.json: {item.name}: expected at most {_LARGEST_SIZE}, got {quote(value)}'
+            )

@@ -7,6 +7,7 @@ from pathlib import Path
 from sentencepiece import SentencePieceProcessor
 
 from flash_vstream_ros.core.checkpoint_files import CheckpointError
+from flash_vstream_ros.core.quoting import quote, shorten
 
 SYSTEM = (
     'A chat between a curious user and an artificial intelligence assistant. The assistant gives '
@@ -15,6 +16,7 @@ SYSTEM = (
 BEFORE_MEMORY = f'{SYSTEM} USER: '
 AFTER_MEMORY = '\n{question} ASSISTANT:'
 UNKNOWN = '�'
+LONGEST_TEXT = 100_000  # characters; no context holds as much
 
 
 class RequestError(ValueError):
@@ -37,6 +39,15 @@ class Prompt:
         self._pieces = SentencePieceProcessor(model_proto=tokenizer)
         self.end_id: int = self._pieces.eos_id()
         self.vocabulary: int = self._pieces.vocab_size()
+        self._check_pieces()
+
+    def _check_pieces(self) -> None:
+        pieces = self._pieces
+        for name, special in (('beginning', pieces.bos_id()), ('end', self.end_id)):
+            if special < 0 or not pieces.is_control(special):
+                raise RuntimeError(f'it has no control piece for the {name} of a text')
+        for piece in range(self.vocabulary):  # not UTF-8: UnicodeDecodeError, now and not later
+            pieces.id_to_piece(piece)
 
     @classmethod
     def from_file(cls, path: Path) -> 'Prompt':
@@ -48,8 +59,10 @@ class Prompt:
             return cls(path.read_bytes())
         except FileNotFoundError as error:
             raise CheckpointError(f'{path}: the tokenizer is missing') from error
-        except (OSError, RuntimeError) as error:
-            raise CheckpointError(f'{path}: expected a SentencePiece model: {error}') from error
+        except (OSError, RuntimeError, UnicodeDecodeError) as error:
+            raise CheckpointError(
+                f'{path}: expected a SentencePiece model: {shorten(error)}'
+            ) from error
 
     def before_memory(self) -> list[int]:
         """Token ids of beginning of text, system text and the user's turn."""
@@ -58,7 +71,7 @@ class Prompt:
     def after_memory(self, question: str) -> list[int]:
         """Token ids of a question and the beginning of the assistant's turn.
 
-        :raises RequestError: the question is empty or no Unicode text.
+        :raises RequestError: the question is empty, too long, or no Unicode text.
         """
         _check_text('question', question)
         return self._pieces.encode(AFTER_MEMORY.format(question=question))
@@ -66,7 +79,7 @@ class Prompt:
     def choice(self, text: str) -> list[int]:
         """Token ids of one whole answer, end of text included.
 
-        :raises RequestError: the text is empty or no Unicode text.
+        :raises RequestError: the text is empty, too long, or no Unicode text.
         """
         _check_text('choices', text, ' in each')
         return [*self._pieces.encode(text.strip()), self.end_id]
@@ -85,13 +98,17 @@ class Prompt:
 
 
 def _check_text(name: str, text: str, where: str = '') -> None:
+    if len(text) > LONGEST_TEXT:
+        raise RequestError(
+            f'{name}: expected at most {LONGEST_TEXT} characters{where}, got {len(text)}'
+        )
     if not text.strip():
-        raise RequestError(f'{name}: expected some text{where}, got {text!r}')
+        raise RequestError(f'{name}: expected some text{where}, got {quote(text)}')
     try:
         text.encode()
     except UnicodeEncodeError as error:  # half of a surrogate pair
         raise RequestError(
-            f'{name}: expected Unicode text, got {text!r}: {error.reason}'
+            f'{name}: expected Unicode text, got {quote(text)}: {error.reason}'
         ) from error
 
 

@@ -34,10 +34,15 @@ class FrameSampler:
     :param sample_rate: frames per second of stamp time; 0 takes every frame.
     :param max_gap_s: a step ahead of more seconds than this must be confirmed.
     :param settle_s: how long stamps must agree after a jump.
+    :param after_ns: newest stamp that is memorised already; 0: none.
     """
 
     def __init__(
-        self, sample_rate: float = 1.0, max_gap_s: float = 60.0, settle_s: float = 1.0
+        self,
+        sample_rate: float = 1.0,
+        max_gap_s: float = 60.0,
+        settle_s: float = 1.0,
+        after_ns: int = 0,
     ) -> None:
         if not 0.0 <= sample_rate <= 1000.0:
             raise ValueError(f'sample_rate: expected 0 to 1000 Hz, got {sample_rate}')
@@ -45,9 +50,10 @@ class FrameSampler:
         self._max_gap_ns = round(max_gap_s * NS_PER_S)
         self._settle_ns = round(settle_s * NS_PER_S)
         self.counts: Counter[Decision] = Counter()
-        self._begin()
+        self._begin(after_ns)
 
-    def _begin(self) -> None:
+    def _begin(self, after_ns: int) -> None:
+        self._after_ns = after_ns
         self._newest_ns: int | None = None  # newest stamp that was in order
         self._origin_ns: int | None = None  # the grid's first point
         self._next_slot = 0  # the grid point the next frame is due at
@@ -69,9 +75,9 @@ class FrameSampler:
     def _decide(self, stamp_ns: int) -> Decision:
         if stamp_ns <= 0:
             return Decision.INVALID
-        if self._newest_ns is None:
+        if self._newest_ns is None and stamp_ns > self._after_ns:
             return self._in_order(stamp_ns)
-        step_ns = stamp_ns - self._newest_ns
+        step_ns = stamp_ns - (self._newest_ns or self._after_ns)
         if step_ns == 0:
             return Decision.REPEATED
         if 0 < step_ns <= self._max_gap_ns:
@@ -90,7 +96,7 @@ class FrameSampler:
             # A camera that is slower than the gap allows would jump with each frame.
             self._max_gap_ns = max(self._max_gap_ns, 2 * jump.largest_step_ns)
             return self._in_order(stamp_ns)
-        self._begin()
+        self._begin(0)
         self._in_order(stamp_ns)
         return Decision.NEW_STREAM
 

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from flash_vstream_ros.core.quoting import quote
+
 PARTS = ('abstract', 'temporal', 'retrieved', 'spatial')  # the order of the tokens
 FLOAT16_MAX = torch.finfo(torch.float16).max
 _STAMPED = {
@@ -55,9 +57,9 @@ class MemorySnapshot:
             raise ValueError(f'memory_id: expected 1 to 2**64 - 1, got {self.memory_id}')
         if (self.temporal_weights <= 0).any():
             raise ValueError(
-                f'temporal_weights: expected 1 or more each, got {self.temporal_weights.tolist()}'
+                f'temporal_weights: expected 1 or more each, got {quote(self.temporal_weights)}'
             )
-        total = int(self.temporal_weights.sum())
+        total = sum(self.temporal_weights.tolist())  # those of a message could overflow int64
         if total != self.frames_written:
             raise ValueError(
                 f'temporal_weights: expected their sum to be frames_written = '

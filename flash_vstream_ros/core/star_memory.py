@@ -4,6 +4,7 @@
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import asdict
 from numbers import Integral
 from pathlib import Path
@@ -17,6 +18,7 @@ from flash_vstream_ros.core.abstract_memory import AbstractMemory, SemanticAtten
 from flash_vstream_ros.core.config import MemoryGeometry
 from flash_vstream_ros.core.feature_buffer import FeatureBuffer
 from flash_vstream_ros.core.memory_file import MemoryFileError, read_memory_file, write_memory_file
+from flash_vstream_ros.core.memory_state import state_fault
 from flash_vstream_ros.core.snapshot import FLOAT16_MAX, MemorySnapshot, fits_float16
 from flash_vstream_ros.core.temporal_memory import TemporalMemory
 
@@ -200,13 +202,15 @@ class StarMemory(nn.Module):
         stamps_ns = self.buffer.stamps_ns[slots].cpu().numpy()
         return {part: self.buffer.detail[slots], f'{part}_stamps_ns': stamps_ns}
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike, notes: Mapping[str, str] | None = None) -> None:
         """Write the memory to a file: all of it or nothing, also on a full disk.
 
+        :param notes: what is said beside it; see
+            :func:`~flash_vstream_ros.core.memory_file.read_notes`.
         :raises OSError: the file cannot be written; what was there before is unharmed.
         """
         about = {'encoder_id': self.encoder_id, 'geometry': json.dumps(asdict(self.geometry))}
-        write_memory_file(Path(path), self.state_dict(), about)
+        write_memory_file(Path(path), self.state_dict(), about, notes)
 
     @classmethod
     def load(
@@ -227,10 +231,11 @@ class StarMemory(nn.Module):
         about = {'encoder_id': encoder_id, 'geometry': json.dumps(asdict(geometry))}
         expected = memory.state_dict()
         state = read_memory_file(Path(path), expected, about)
+        fault = state_fault(state, geometry)
+        if fault:
+            raise MemoryFileError(f'{path}: damaged: {fault}')
         memory.load_state_dict(state)
         memory.newest_stamp_ns = int(memory.newest_ns)
-        if int(memory.temporal.weights[: geometry.temporal_slots].sum()) != int(memory.frames):
-            raise MemoryFileError(f'{path}: damaged: the weights of the clusters do not sum up')
         return memory
 
 

@@ -19,7 +19,7 @@ DATA is a folder with a questions.json, VStream-QA's, or a JSON file of that for
 OUT/answers.jsonl, report.md, results.json, plots.
 
 inputs: star, question_only, last_frame, newest_4, newest_10, uniform, average_pool,
-algorithm_1, neighbours, fading, no_abstract, no_temporal, no_retrieved, no_spatial,
+algorithm_1, neighbours, exact, fading, no_abstract, no_temporal, no_retrieved, no_spatial,
 exemplars; or all
 
 examples:

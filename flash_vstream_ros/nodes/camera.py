@@ -12,9 +12,22 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage, Image
 
 from flash_vstream_ros.core.config import FrameHandlerConfig
-from flash_vstream_ros.nodes.environment import fastdds_profile_path
+from flash_vstream_ros.nodes.topic_advice import (
+    COMPRESSED,
+    IMAGE,
+    how_to_keep_images,
+    nearest_topics,
+    start_command,
+)
+from flash_vstream_ros.nodes.topic_graph import (
+    NAME_UNKNOWN,
+    node_of,
+    published_images,
+    why_refused,
+)
 
 IMAGE_TYPES = {'raw': Image, 'compressed': CompressedImage}
+TYPE_NAMES = {'raw': IMAGE, 'compressed': COMPRESSED}
 TOPICS = {'raw': 'image', 'compressed': 'image/compressed'}
 CHECK_PERIOD_S = 0.5
 PATIENCE = 10  # silence of so many times the usual one is too long for the slowest camera
@@ -43,6 +56,9 @@ class Camera:
         self._said = ''  # the reason that was said last; nothing while images arrive
         self._window = (self._heard, 0, 0)  # when it began; received and lost until then
         self._loss_reported = False
+        self._lost_at = float('-inf')
+        self._refused: dict[bytes, float] = {}  # publishers whose images never come; since when
+        self._told: set[bytes] = set()  # those of them that it was said of
         is_reliable = config.image_reliability == 'reliable'
         self._subscribe(
             ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT
@@ -50,19 +66,41 @@ class Camera:
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(CHECK_PERIOD_S, self._check, clock=steady)
 
+    @property
+    def age_s(self) -> float:
+        """Seconds since the newest image; before the first one since the camera was opened."""
+        return time.monotonic() - self._heard
+
+    @property
+    def reliability(self) -> ReliabilityPolicy:
+        """What we ask of its publishers."""
+        return self._qos.reliability
+
+    @property
+    def fault(self) -> str:
+        """Why no images arrive, or that most are lost; nothing where all is well."""
+        if self._said:
+            return self._said
+        if self._loss_reported:
+            return 'most images are lost on their way'
+        return 'a camera offers less than image_reliability asks for' if self._told else ''
+
     def close(self) -> None:
         """Take no more images."""
         self._node.destroy_timer(self._timer)
         self._node.destroy_subscription(self._subscription)
 
     def _subscribe(self, reliability: ReliabilityPolicy) -> None:
-        self._reliability = reliability
+        self._qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=reliability)
         self._subscription = self._node.create_subscription(
             self.type,
             TOPICS[self._config.image_transport],
             self._receive,
-            QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=reliability),
-            event_callbacks=SubscriptionEventCallbacks(message_lost=self._count_lost),
+            self._qos,
+            # Quality of service that does not fit is ours to match, or to say with the remedy.
+            event_callbacks=SubscriptionEventCallbacks(
+                message_lost=self._count_lost, use_default_callbacks=False
+            ),
         )
         self.topic: str = self._subscription.topic_name  # in full, after remapping
 
@@ -77,14 +115,38 @@ class Camera:
 
     def _count_lost(self, event: object) -> None:
         self.lost += event.total_count_change
+        self._lost_at = time.monotonic()
 
     def _check(self) -> None:
         """Twice a second: match the QoS, and say what is wrong. Each fault is said once."""
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         if self._config.image_reliability == 'auto' and publishers:
             self._match(publishers)
-        self._check_silence(publishers)
+        self._check_refused(publishers)
         self._check_loss()
+        self._check_silence(publishers)
+
+    def _check_refused(self, publishers: list[TopicEndpointInfo]) -> None:
+        """Say whose images never come, once for each such publisher."""
+        now = time.monotonic()
+        reasons = {bytes(p.endpoint_gid): why_refused(p, self._qos) for p in publishers}
+        refused = {gid: reason for gid, reason in reasons.items() if reason}
+        self._refused = {gid: self._refused.get(gid, now) for gid in refused}
+        self._told &= refused.keys()
+        for publisher in publishers:
+            gid = bytes(publisher.endpoint_gid)
+            if gid not in refused or gid in self._told:
+                continue
+            # A publisher is found a moment before its node is, where it has one.
+            lasts_s = now - self._refused[gid]
+            if publisher.node_name != NAME_UNKNOWN or lasts_s > self._config.silence_timeout:
+                self._told.add(gid)
+                self._node.get_logger().error(
+                    f'no image of {node_of(publisher)} arrives on {self.topic}: {refused[gid]}; '
+                    f'that is what image_reliability ({self._config.image_reliability}) asks for. '
+                    f'Start the frame handler with -p image_reliability:=auto, or set that in '
+                    f'params_file'
+                )
 
     def _check_silence(self, publishers: list[TopicEndpointInfo]) -> None:
         """Say why there is no image, and again where the reason has become another one."""
@@ -96,8 +158,9 @@ class Camera:
         usual_s = self._config.silence_timeout
         # A gap may have been a fault itself: patience has an end.
         patience_s = min(max(usual_s, 2.0 * self._interval_s), PATIENCE * usual_s)
-        if lasts_s > patience_s and why != self._said:
+        if why and lasts_s > patience_s and why != self._said:
             self._said = why
+            self._loss_reported |= how_to_keep_images() in why
             self._node.get_logger().error(f'no image for {now - self._heard:.0f} s: {why}')
 
     def _check_loss(self) -> None:
@@ -112,7 +175,8 @@ class Camera:
             self._loss_reported = True
             self._node.get_logger().error(
                 f'most images are lost on their way: {lost} of {lost + received} on {self.topic} '
-                f'in {now - began:.0f} s; {_how_to_keep_images()}'
+                f'in {now - began:.0f} s; an image is larger than the default shared '
+                f"memory of the camera's process: {how_to_keep_images()}"
             )
         elif received and not lost:
             self._loss_reported = False
@@ -122,7 +186,7 @@ class Camera:
         offered = {publisher.qos_profile.reliability for publisher in publishers}
         all_reliable = offered == {ReliabilityPolicy.RELIABLE}
         wanted = ReliabilityPolicy.RELIABLE if all_reliable else ReliabilityPolicy.BEST_EFFORT
-        if wanted != self._reliability:
+        if wanted != self._qos.reliability:
             before = self._subscription
             self._subscribe(wanted)
             self._node.destroy_subscription(before)
@@ -131,43 +195,42 @@ class Camera:
             )
 
     def _why_silent(self, publishers: list[TopicEndpointInfo]) -> str:
-        type_name = f'sensor_msgs/msg/{self.type.__name__}'
+        """Say why there is no image; nothing where that was said already, as losses are."""
         if not publishers:
-            topics = self._node.get_topic_names_and_types()
-            others = sorted(name for name, types in topics if type_name in types)
-            others.remove(self.topic) if self.topic in others else None
-            seen = f'topics with images are {others}' if others else 'no topic has images'
-            return (
-                f'nothing publishes on {self.topic}; {seen}. Remap the topic, as in: ros2 launch '
-                f'flash_vstream_ros flash_vstream.launch.py image:=/camera/image_raw'
-            )
+            return f'nothing publishes on {self.topic}; {self._where_images_are()}'
+        expected = TYPE_NAMES[self._config.image_transport]
         types = sorted({publisher.topic_type for publisher in publishers})
-        if type_name not in types:
+        if expected not in types:
             return (
-                f'{self.topic} carries {types}, expected {type_name}; choose the topic or the '
-                f'parameter image_transport ({self._config.image_transport}) to match'
+                f'{self.topic} carries {types}, expected {expected} as image_transport '
+                f'({self._config.image_transport}) has it; {self._where_images_are()}'
             )
-        nodes = {f'{p.node_namespace.rstrip("/")}/{p.node_name}' for p in publishers}
-        names = ', '.join(sorted(nodes))
-        best_effort = any(
-            p.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for p in publishers
-        )
-        if self._reliability == ReliabilityPolicy.BEST_EFFORT:
+        heard = {node_of(p) for p in publishers if bytes(p.endpoint_gid) not in self._refused}
+        is_losing = time.monotonic() - self._lost_at < self._config.silence_timeout
+        if not heard or (self._loss_reported and is_losing):
+            return ''
+        names = ', '.join(sorted(heard))
+        if self._qos.reliability == ReliabilityPolicy.BEST_EFFORT:
             return (
-                f'{names} offers {self.topic}, but no image arrives. If the camera is running: '
-                f'{_how_to_keep_images()}'
-            )
-        if best_effort:
-            return (
-                f'{names} offers {self.topic} as best effort, but image_reliability asks for '
-                f'reliable; set image_reliability to auto'
+                f'{names} offers {self.topic}, but no image arrives. If the camera is running, an '
+                f'image is larger than the default shared memory of its process: '
+                f'{how_to_keep_images()}'
             )
         return f'{names} offers {self.topic}, but sends nothing; is the camera running?'
 
-
-def _how_to_keep_images() -> str:
-    return (
-        "an image is larger than the default shared memory of the camera's process. Start the "
-        f'camera driver with FASTDDS_DEFAULT_PROFILES_FILE={fastdds_profile_path()} (on ROS 2 '
-        'Jazzy FASTRTPS_DEFAULT_PROFILES_FILE), or let it publish reliable images'
-    )
+    def _where_images_are(self) -> str:
+        """Name the topics that have images, the nearest first, and how to take it."""
+        expected = TYPE_NAMES[self._config.image_transport]
+        topics = published_images(self._node)
+        names = nearest_topics(self.topic, expected, topics)
+        if not names:
+            return (
+                'no topic has images: start the camera driver, in the same ROS domain '
+                f'(ROS_DOMAIN_ID={self._node.context.get_domain_id()})'
+            )
+        nearest, *others = names
+        other = COMPRESSED if expected == IMAGE else IMAGE
+        kind = expected if expected in topics[nearest] else other
+        command = start_command(nearest, kind, self._node.get_namespace(), self._config.model)
+        rest = f' (others: {others})' if others else ''
+        return f'the nearest topic with images is {nearest}{rest}. Take it with: {command}'

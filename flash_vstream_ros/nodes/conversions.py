@@ -4,7 +4,9 @@
 Images have a file of their own, image_conversions.py.
 """
 
+import math
 from array import array
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -14,8 +16,8 @@ from flash_vstream_ros.core.pipeline import Answer
 from flash_vstream_ros.core.snapshot import PARTS, MemorySnapshot, fits_float16
 from flash_vstream_ros.msg import Answer as AnswerMessage
 from flash_vstream_ros.msg import MemorySnapshot as MemorySnapshotMessage
+from flash_vstream_ros.nodes.times import NS_PER_S, ns_to_time, time_to_ns
 
-NS_PER_S = 1_000_000_000
 _SIDES = {part: f'{part}_side' for part in PARTS}
 _SLOTS = {part: f'{part}_slots' for part in PARTS}
 LARGEST_SIZE = 65536  # of a width, a side, a number of slots
@@ -29,22 +31,6 @@ _STAMP_ARRAYS = (
 FINISHED = {'deadline': AnswerMessage.TIMEOUT, 'cancelled': AnswerMessage.CANCELLED}
 
 
-def time_to_ns(stamp: Time) -> int:
-    """Message -> nanoseconds; also of a Duration."""
-    return stamp.sec * NS_PER_S + stamp.nanosec
-
-
-def ns_to_time(nanoseconds: int) -> Time:
-    """Nanoseconds -> message.
-
-    :raises ValueError: the time does not fit the message (32 bits of seconds).
-    """
-    seconds, rest = divmod(int(nanoseconds), NS_PER_S)
-    if not -(2**31) <= seconds < 2**31:
-        raise ValueError(f'nanoseconds: expected a time within 2**31 s, got {nanoseconds}')
-    return Time(sec=seconds, nanosec=rest)
-
-
 def snapshot_to_message(
     snapshot: MemorySnapshot, message: MemorySnapshotMessage, frame_id: str = ''
 ) -> MemorySnapshotMessage:
@@ -52,7 +38,8 @@ def snapshot_to_message(
 
     :param message: filled and returned.
     :param frame_id: of the camera.
-    :raises ValueError: a value does not fit float16.
+    :raises ValueError: a value does not fit float16, a map is not square, or a stamp does not fit
+        a message.
     """
     snapshot = snapshot.to_float16()
     message.header.stamp = ns_to_time(snapshot.newest_stamp_ns)
@@ -65,7 +52,7 @@ def snapshot_to_message(
     for part in PARTS:
         slots, patches, _ = getattr(snapshot, part).shape
         setattr(message, _SLOTS[part], slots)
-        setattr(message, _SIDES[part], int(patches**0.5))
+        setattr(message, _SIDES[part], _side(part, patches))
     # An array from bytes is set in microseconds; an ndarray is checked number by number.
     message.features = array('H', snapshot.tokens().flatten().cpu().numpy().tobytes())
     message.temporal_weights = array('Q', snapshot.temporal_weights.tobytes())
@@ -108,16 +95,34 @@ def message_to_snapshot(message: MemorySnapshotMessage) -> MemorySnapshot:
 
 def _check_sizes(message: MemorySnapshotMessage) -> None:
     """Bound what is multiplied and allocated: a message can claim anything."""
-    for name in ('feature_width', *_SLOTS.values(), *_SIDES.values()):
-        if getattr(message, name) > LARGEST_SIZE:
+    least = dict.fromkeys(('feature_width', *_SIDES.values()), 1) | dict.fromkeys(
+        _SLOTS.values(), 0
+    )
+    for name, minimum in least.items():
+        value = getattr(message, name)
+        if not minimum <= value <= LARGEST_SIZE:
+            raise ValueError(f'{name}: expected {minimum} to {LARGEST_SIZE}, got {value}')
+    _check_times('header.stamp', [message.header.stamp])
+    _check_times('oldest_stamp', [message.oldest_stamp])
+    for name in _STAMP_ARRAYS:
+        _check_times(name, getattr(message, name))
+
+
+def _check_times(name: str, times: Sequence[Time]) -> None:
+    """A stamp that no message can carry again would spoil every answer about the memory."""
+    for time in times:
+        if time.sec < 0 or time.nanosec >= NS_PER_S:
             raise ValueError(
-                f'{name}: expected at most {LARGEST_SIZE}, got {getattr(message, name)}'
+                f'{name}: expected 0 or more seconds and less than {NS_PER_S} nanoseconds, got '
+                f'{time.sec} s and {time.nanosec} ns'
             )
-    for name in ('oldest_stamp', *_STAMP_ARRAYS):
-        times = getattr(message, name)
-        for time in times if name in _STAMP_ARRAYS else [times]:
-            if time.sec < 0:
-                raise ValueError(f'{name}: expected 0 or later, got {time.sec} s')
+
+
+def _side(part: str, patches: int) -> int:
+    side = math.isqrt(patches)
+    if side * side != patches:
+        raise ValueError(f'{part}: expected square maps, got {patches} patches')
+    return side
 
 
 def _stamps(times: list[Time]) -> np.ndarray:

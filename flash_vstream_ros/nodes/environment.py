@@ -50,7 +50,7 @@ def _share_folders() -> list[Path]:
         return []
     try:
         return [Path(get_package_share_directory(PACKAGE))]
-    except PackageNotFoundError:
+    except (PackageNotFoundError, OSError):  # not built, or nothing sourced
         return []
 
 

@@ -4,28 +4,31 @@
 import logging
 import sys
 import threading
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future as Job
 
-from rclpy.callback_groups import ReentrantCallbackGroup
+from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import CompressedImage, Image
-from std_srvs.srv import SetBool, Trigger
+from std_srvs.srv import SetBool
 
 from flash_vstream_ros.core.config import FrameHandlerConfig
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.sampler import Decision, FrameSampler
-from flash_vstream_ros.core.snapshot import MemorySnapshot as Snapshot
 from flash_vstream_ros.nodes.camera import Camera
 from flash_vstream_ros.nodes.conversions import time_to_ns
+from flash_vstream_ros.nodes.diagnostics import Diagnostics
+from flash_vstream_ros.nodes.frame_diagnostics import FrameDiagnostics
 from flash_vstream_ros.nodes.image_conversions import (
     compressed_to_rgb,
     converter_name,
     image_to_rgb,
 )
+from flash_vstream_ros.nodes.live_memory import LiveMemory
 from flash_vstream_ros.nodes.managed import ManagedNode
-from flash_vstream_ros.nodes.memory_publisher import MemoryPublisher
+from flash_vstream_ros.nodes.memory_services import MemoryServices
 from flash_vstream_ros.nodes.running import Worker, run_node
 
 logger = logging.getLogger(__name__)
@@ -48,7 +51,6 @@ class FrameHandler:
         self._vstream = FlashVStream.from_pretrained(
             config.model, config.device, config.dtype, parts=('vision',)
         )
-        self._memory = self._vstream.new_memory()
         self._sampler = FrameSampler(config.sample_rate)
         self.counts: Counter[str] = Counter()
         self._lock = threading.Lock()  # guards the sampler and the two below
@@ -57,16 +59,16 @@ class FrameHandler:
         self._camera: Camera | None = None
         self._is_active, self._is_enabled = False, True
         self._worker = Worker(node)
-        self._publisher = MemoryPublisher(
-            node, config.publish_rate, self._snapshot, self._submit, self.counts
+        self._live = LiveMemory(
+            node, self._vstream, config.publish_rate, self._submit, self.counts, self._refuse
         )
-        group = ReentrantCallbackGroup()  # a reset awaits the worker
-        for name, kind, serve in (
-            ('reset_memory', Trigger, self._reset_memory),
-            ('set_enabled', SetBool, self._set_enabled),
-        ):
-            node.create_service(kind, f'~/{name}', serve, callback_group=group)
-        self._submit(self._publisher.publish)
+        self._services = MemoryServices(node, config, self._live, self._worker, self._begin)
+        self._diagnostics = FrameDiagnostics(node, config, self._vstream, self._live, self.counts)
+        Diagnostics(node, self._statuses)
+        node.create_service(SetBool, '~/set_enabled', self._set_enabled)
+        if config.restore_at_start:
+            self._services.restore()
+        self._submit(self._live.publish)
 
     def activate(self) -> None:
         """Take images, unless that was disabled."""
@@ -86,6 +88,7 @@ class FrameHandler:
         self._is_active = False
         self._look()
         self._worker.stop()
+        self._services.stop()
         stamps = {decision.name.lower(): n for decision, n in self._sampler.counts.items()}
         # Not the node's logger: after SIGINT it can no longer publish what it logs.
         logger.info(f'stamps: {stamps}; frames: {dict(self.counts)}')
@@ -105,6 +108,10 @@ class FrameHandler:
             self.counts['received'] += self._camera.received
             self.counts['lost'] += self._camera.lost
             self._camera = None
+
+    def _statuses(self) -> list[DiagnosticStatus]:
+        why_none = 'set_enabled is false' if self._is_active else 'the node is not active'
+        return self._diagnostics.statuses(self._camera, why_none, dict(self._sampler.counts))
 
     def _submit(self, work: Callable[[], None]) -> None:
         self._worker.submit(work).add_done_callback(self._report)
@@ -146,43 +153,32 @@ class FrameHandler:
             self._memorise(message, begins_stream)
 
     def _memorise(self, message: Image | CompressedImage, begins_stream: bool) -> None:
-        stamp_ns = time_to_ns(message.header.stamp)
+        began, stamp_ns = time.monotonic(), time_to_ns(message.header.stamp)
         if begins_stream:
-            self._memory.reset()
-            self._publisher.note_change()
+            self._services.save_previous()
+            self._live.reset()
             self._logger.warning(
                 f'stamps jumped back to {stamp_ns} ns and stayed there: a new stream begins, the '
                 f'memory of the one before is dropped'
             )
         try:
             frame = _TO_RGB[type(message)](message)
-            self._vstream.write(self._memory, frame, stamp_ns)
+            self._live.write(frame, stamp_ns, message.header.frame_id)
         except ValueError as error:
             self._refuse(error)
-            return
-        self.counts['memorised'] += 1
-        self._publisher.frame_id = message.header.frame_id
-        self._publisher.note_change()
-        self._publisher.publish_if_due()
+        else:
+            self._diagnostics.note_time(time.monotonic() - began)
 
     def _refuse(self, error: ValueError) -> None:
         """Count a frame that cannot be memorised, say why, and take the next one instead."""
         self.counts['refused'] += 1
+        self._diagnostics.note_error(error)
         with self._lock:
             self._sampler.give_back()
         self._logger.error(
             f'image refused ({self.counts["refused"]} so far): {error}',
             throttle_duration_sec=10.0,
         )
-
-    def _snapshot(self) -> Snapshot:
-        """Read the memory. A frame that the GPU had to refuse is reported here, once."""
-        try:
-            return self._memory.snapshot()
-        except ValueError as error:
-            self.counts['memorised'] -= 1
-            self._refuse(error)
-        return self._memory.snapshot()
 
     async def _set_enabled(
         self, request: SetBool.Request, response: SetBool.Response
@@ -195,31 +191,17 @@ class FrameHandler:
         self._logger.info(f'set_enabled: {response.message}')
         return response
 
-    async def _reset_memory(
-        self, _: Trigger.Request, response: Trigger.Response
-    ) -> Trigger.Response:
-        try:
-            await self._worker.run(self._reset)
-        except RuntimeError as error:  # of the device, or at shutdown
-            response.success = False
-            response.message = f'not reset: {error}'
-        else:
-            response.success = True
-            response.message = f'memory {self._memory.memory_id} is empty'
-        self._logger.info(f'reset: {response.message}')
-        return response
-
-    def _reset(self) -> None:
+    def _begin(self, after_ns: int) -> None:
+        """Another stream begins, behind a stamp; what waits is of the one before."""
         with self._lock:
             self._waiting, self._waiting_begins_stream = None, False
-            self._sampler = FrameSampler(self._config.sample_rate)
-        self._memory.reset()
-        self._publisher.publish()
+            self._sampler = FrameSampler(self._config.sample_rate, after_ns=after_ns)
 
     def _report(self, job: Job) -> None:
         """Say what went wrong on the worker; it goes on with the next frame."""
         if not job.cancelled() and job.exception() is not None:
             self.counts['failed'] += 1
+            self._diagnostics.note_error(job.exception())
             error = ''.join(traceback.format_exception(job.exception()))
             self._logger.error(f'frame lost ({self.counts["failed"]} so far): {error}')
 

@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from flash_vstream_ros.core.quoting import quote
 from flash_vstream_ros.nodes.cv_bridge_trial import cv_bridge_reads, find_cv_bridge
 from flash_vstream_ros.nodes.image_encodings import (
     ENCODINGS,
@@ -28,6 +29,7 @@ from flash_vstream_ros.nodes.image_encodings import (
     find_encoding,
     is_depth,
 )
+from flash_vstream_ros.nodes.image_files import checked_file
 
 # BT.601, limited range: rows Y, U, V; columns R, G, B and the offset.
 _YUV_FROM_RGB = np.array(
@@ -88,7 +90,8 @@ def compressed_to_rgb(message: Any) -> np.ndarray:
 
     :param message: sensor_msgs/CompressedImage or anything with its fields.
     :returns: the picture, (H, W, 3) uint8 RGB.
-    :raises ValueError: if the data is empty, cut off, corrupt, or shows no picture.
+    :raises ValueError: if the data is empty, cut off, corrupt, shows no picture, is a file of
+        another kind than JPEG, PNG, TIFF, WebP and BMP, or asks too much of a decoder.
     """
     original, codec, stored = _parse_format(message.format)
     if original.startswith('bayer_') and not stored:
@@ -229,7 +232,7 @@ def _parse_format(text: str) -> tuple[str, str, str]:
     original = original.strip()
     if is_depth(original) or 'compressedDepth' in text:
         raise ValueError(
-            f'compressed image of format {text!r} is a depth image, not a picture: '
+            f'compressed image of format {quote(text)} is a depth image, not a picture: '
             'subscribe to the colour image of the camera'
         )
     return original, codec.strip(), stored.strip()
@@ -237,33 +240,21 @@ def _parse_format(text: str) -> tuple[str, str, str]:
 
 def _decode(message: Any, flags: int) -> np.ndarray:
     """Decode the file in a CompressedImage, in OpenCV's channel order, uint8 or uint16."""
-    name = f'compressed image of format {message.format!r} and {len(message.data)} bytes'
+    name = f'compressed image of format {quote(message.format)} and {len(message.data)} bytes'
     if not len(message.data):
         raise ValueError(f'{name} is empty: the publisher could not compress it')
-    data = np.frombuffer(message.data, np.uint8)
-    if _lacks_end(data.tobytes()):
-        raise ValueError(f'{name} is a JPEG that is cut off: it has no end marker')
     try:
-        picture = cv2.imdecode(data, flags)
+        data = checked_file(np.frombuffer(message.data, np.uint8).tobytes())
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise ValueError(f'{name} cannot be decoded: {str(error).strip()}') from error
+    except ValueError as error:
+        raise ValueError(f'{name} {error}') from error
     if picture is None:
-        raise ValueError(
-            f'{name} is corrupt, cut off or no image file that OpenCV reads '
-            '(such as JPEG, PNG, TIFF, WebP; no video)'
-        )
+        raise ValueError(f'{name} is corrupt or cut off')
     if picture.dtype not in (np.uint8, np.uint16):
         raise ValueError(f'{name} holds {picture.dtype} numbers; expected 8 or 16 bits')
     return picture
-
-
-def _lacks_end(data: bytes) -> bool:
-    # Older OpenCV (4.9 for one) returns such a picture with rows that were never written.
-    if not data.startswith(b'\xff\xd8'):
-        return False
-    end = data.rfind(b'\xff\xd9')
-    # A scan that starts after it: that was the end of the thumbnail in the header.
-    return end < 0 or data.find(b'\xff\xda', end) >= 0
 
 
 def _demosaic(mosaic: np.ndarray, encoding: str) -> np.ndarray:

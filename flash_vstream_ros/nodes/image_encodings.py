@@ -24,6 +24,8 @@ from typing import Any
 
 import cv2
 
+from flash_vstream_ros.core.quoting import quote
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -107,7 +109,7 @@ def find_encoding(name: str) -> Encoding:
     """
     if name not in ENCODINGS:
         raise ValueError(
-            f'image encoding {name!r} {_why_refused(name)}; '
+            f'image encoding {quote(name)} {_why_refused(name)}; '
             f'accepted encodings: {", ".join(ENCODINGS)}'
         )
     return ENCODINGS[name]

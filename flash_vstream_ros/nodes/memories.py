@@ -28,7 +28,7 @@ class Memories:
         self._node = node
         self._on_arrival = on_arrival
         self._said: set[str] = set()
-        self._inboxes = {
+        self.inboxes = {
             topic: MemoryInbox(node, encoder_id, self._arrived, topic) for topic in topics
         }
 
@@ -38,11 +38,11 @@ class Memories:
         :param camera: its name; empty: the first topic's.
         """
         if not camera:
-            return next(iter(self._inboxes.values()))
-        for inbox in self._inboxes.values():
+            return next(iter(self.inboxes.values()))
+        for inbox in self.inboxes.values():
             if inbox.camera == camera:
                 return inbox
-        return self._inboxes.get(camera) or self._inboxes.get(f'{camera}/memory')
+        return self.inboxes.get(camera) or self.inboxes.get(f'{camera}/memory')
 
     def newest(self, camera: str) -> ReceivedMemory | None:
         """The newest memory of a camera that can be used."""
@@ -62,12 +62,12 @@ class Memories:
     @property
     def cameras(self) -> list[str]:
         """``frame_id`` of the cameras that have a memory."""
-        return [inbox.camera for inbox in self._inboxes.values() if inbox.camera is not None]
+        return [inbox.camera for inbox in self.inboxes.values() if inbox.camera is not None]
 
     @property
     def are_all_known(self) -> bool:
         """Whether every topic's camera is known, or its memory cannot be used."""
-        return all(i.camera is not None or i.fault for i in self._inboxes.values())
+        return all(i.camera is not None or i.fault for i in self.inboxes.values())
 
     def _arrived(self) -> None:
         cameras = self.cameras
@@ -75,6 +75,6 @@ class Memories:
             self._said.add(camera)
             self._node.get_logger().error(
                 f'several memories are of camera {camera!r}; give each camera a frame_id of its '
-                f'own, or name the topic in the request: {list(self._inboxes)}'
+                f'own, or name the topic in the request: {list(self.inboxes)}'
             )
         self._on_arrival()

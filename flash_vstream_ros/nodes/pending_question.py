@@ -6,19 +6,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from builtin_interfaces.msg import Time
 from rclpy.task import Future
 
 from flash_vstream_ros.action import Ask as AskAction
 from flash_vstream_ros.core.config import QuestionHandlerConfig
+from flash_vstream_ros.core.prompt import LONGEST_TEXT
+from flash_vstream_ros.core.quoting import quote
 from flash_vstream_ros.msg import Answer
-from flash_vstream_ros.nodes.conversions import (
-    FINISHED,
-    NS_PER_S,
-    describe_snapshot,
-    ros_text,
-    time_to_ns,
-)
+from flash_vstream_ros.nodes.asked import LONGEST_TIMEOUT_S
+from flash_vstream_ros.nodes.conversions import FINISHED, describe_snapshot, ros_text
 from flash_vstream_ros.nodes.memory_inbox import ReceivedMemory
+from flash_vstream_ros.nodes.times import NS_PER_S, time_to_ns
 from flash_vstream_ros.srv import Ask as AskService
 
 _FINISH_REASONS = {status: reason for reason, status in FINISHED.items()}
@@ -34,6 +33,8 @@ class Question:
     min_stamp_ns: int
     timeout_s: float
     max_new_tokens: int
+    from_ns: int = 0
+    to_ns: int = 0  # 0: no end
 
     @classmethod
     def from_request(
@@ -47,18 +48,34 @@ class Question:
             min_stamp_ns=time_to_ns(request.min_stamp),
             timeout_s=time_to_ns(request.timeout) / NS_PER_S or config.default_timeout,
             max_new_tokens=request.max_new_tokens or config.max_new_tokens,
+            from_ns=time_to_ns(request.from_stamp),
+            to_ns=time_to_ns(request.to_stamp),
         )
 
     def fault(self) -> str:
         """Say what is impossible about it, by name; nothing where it can be answered."""
+        characters = len(self.text) + sum(map(len, self.choices))
+        if characters > LONGEST_TEXT:
+            return (
+                f'question, choices: expected at most {LONGEST_TEXT} characters in all, got '
+                f'{characters}'
+            )
         if not self.text.strip():
-            return f'question: expected some text, got {self.text!r}'
+            return f'question: expected some text, got {quote(self.text)}'
         if not all(choice.strip() for choice in self.choices):
-            return f'choices: expected some text in each, got {list(self.choices)}'
+            return f'choices: expected some text in each, got {quote(list(self.choices))}'
         if self.min_stamp_ns < 0:
             return f'min_stamp: expected 0 or later, got {self.min_stamp_ns} ns'
-        if self.timeout_s < 0.0:
-            return f'timeout: expected 0 or more seconds, got {self.timeout_s}'
+        if not 0.0 <= self.timeout_s <= LONGEST_TIMEOUT_S:
+            return f'timeout: expected 0 to {LONGEST_TIMEOUT_S:.0f} seconds, got {self.timeout_s}'
+        return self._fault_of_stretch()
+
+    def _fault_of_stretch(self) -> str:
+        for name, stamp_ns in (('from_stamp', self.from_ns), ('to_stamp', self.to_ns)):
+            if stamp_ns < 0:
+                return f'{name}: expected 0 or later, got {stamp_ns} ns'
+        if self.to_ns and self.to_ns < self.from_ns:
+            return f'to_stamp: expected 0 or at least {self.from_ns} ns, got {self.to_ns} ns'
         return ''
 
 
@@ -131,10 +148,15 @@ class PendingQuestion:
         if self._memory is not None:
             describe_snapshot(answer, self._memory.snapshot)
             answer.camera = self._memory.camera
+            answer.key_stamps = [s for s in answer.key_stamps if self._is_asked_about(s)]
             answer.memory_age = now - self._memory.arrived
             answer.stale = self._is_stale
         self.answered.set_result(answer)
         return True
+
+    def _is_asked_about(self, stamp: Time) -> bool:
+        from_ns, to_ns = self.question.from_ns, self.question.to_ns
+        return from_ns <= time_to_ns(stamp) and (not to_ns or time_to_ns(stamp) <= to_ns)
 
     def fail(self, status: int, message: str) -> bool:
         """Finish without an answer; what was said until now is kept.

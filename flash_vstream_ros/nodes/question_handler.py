@@ -18,14 +18,18 @@ from flash_vstream_ros.core.config import QuestionHandlerConfig
 from flash_vstream_ros.core.language_model import Sampling
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.prompt import RequestError
+from flash_vstream_ros.core.time_range import LimitedSnapshot
 from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.nodes.conversions import answer_to_message
+from flash_vstream_ros.nodes.diagnostics import Diagnostics
 from flash_vstream_ros.nodes.managed import ManagedNode
 from flash_vstream_ros.nodes.memories import Memories
 from flash_vstream_ros.nodes.memory_inbox import ReceivedMemory
 from flash_vstream_ros.nodes.pending_question import PendingQuestion, Question
+from flash_vstream_ros.nodes.question_diagnostics import QuestionDiagnostics
 from flash_vstream_ros.nodes.question_queue import QuestionQueue
 from flash_vstream_ros.nodes.running import run_node
+from flash_vstream_ros.nodes.watching import Watching
 from flash_vstream_ros.srv import Ask as AskService
 
 # Services keep 10 requests by default; one more would vanish before anyone could answer BUSY.
@@ -51,7 +55,14 @@ class QuestionHandler:
         self._memories = Memories(
             node, config.memories, encoder_id, lambda: self._queue.start_ready()
         )
-        self._queue = QuestionQueue(node, config, self._memories, self._work)
+        self._diagnostics = QuestionDiagnostics(node, config, self._vstream, self._memories)
+        self._queue = QuestionQueue(
+            node, config, self._memories, self._work, self._diagnostics.note
+        )
+        Diagnostics(
+            node, lambda: self._diagnostics.statuses(self._queue.is_open, self._queue.pending)
+        )
+        self._watching = Watching(node, config, self._memories, self._queue)
         group = ReentrantCallbackGroup()  # each question awaits its answer among the others
         node.create_service(
             AskService, 'ask', self._on_service, qos_profile=REQUESTS, callback_group=group
@@ -140,10 +151,16 @@ class QuestionHandler:
 
     def _answer(self, pending: PendingQuestion, memory: ReceivedMemory) -> None:
         pending.read(memory, self._config.stale_after)
-        question = pending.question
+        question, snapshot = pending.question, memory.snapshot
+        if question.from_ns or question.to_ns:
+            to_ns = question.to_ns or snapshot.newest_stamp_ns
+            snapshot = LimitedSnapshot(snapshot, question.from_ns, max(to_ns, question.from_ns))
+        if snapshot.is_empty:
+            pending.fail(Answer.MEMORY_EMPTY, 'the memory holds nothing of that stretch of time')
+            return
         try:
             pieces = self._vstream.stream_answer(
-                memory.snapshot,
+                snapshot,
                 question.text,
                 question.choices,
                 max_new_tokens=question.max_new_tokens,

@@ -26,6 +26,7 @@ class QuestionQueue:
     deadline is kept by a steady timer, whatever the worker is doing.
 
     :param work: answers one question; runs on the worker.
+    :param on_answer: called with each answer, among the node's callbacks.
     """
 
     def __init__(
@@ -34,11 +35,13 @@ class QuestionQueue:
         config: QuestionHandlerConfig,
         memories: Memories,
         work: Callable[[PendingQuestion], None],
+        on_answer: Callable[[Answer], None] = lambda _: None,
     ) -> None:
         self._node = node
         self._size = config.queue_size
         self._memories = memories
         self._work = work
+        self._on_answer = on_answer
         self._worker = Worker(node)
         self._is_open, self._is_stopped = False, False
         self._pending: list[PendingQuestion] = []  # asked and not answered
@@ -52,6 +55,7 @@ class QuestionQueue:
     ) -> PendingQuestion:
         """Take a question; one that cannot be answered is refused at once."""
         pending = PendingQuestion(question, awaitable(self._node), on_piece)
+        pending.answered.add_done_callback(lambda done: self._on_answer(done.result()))
         self._pending = [other for other in self._pending if not other.is_finished]
         fault = question.fault()
         if self._is_stopped:
@@ -102,6 +106,16 @@ class QuestionQueue:
     def cancel(self, pending: PendingQuestion) -> None:
         """Answer CANCELLED at once; a running answer ends before its next token."""
         self._end(pending, 'cancelled as asked')
+
+    @property
+    def is_open(self) -> bool:
+        """Whether questions are taken."""
+        return self._is_open
+
+    @property
+    def pending(self) -> int:
+        """Questions without an answer."""
+        return sum(not pending.is_finished for pending in self._pending)
 
     def open(self) -> None:
         """Take questions from now on."""

@@ -6,22 +6,10 @@ from typing import Any
 
 from flash_vstream_ros.evaluation.judges import is_right
 from flash_vstream_ros.msg import Answer
+from flash_vstream_ros.nodes.ask_errors import status_name
 from flash_vstream_ros.nodes.conversions import time_to_ns
 from flash_vstream_ros.replay.questions import Question
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S
-
-STATUS_NAMES = {
-    getattr(Answer, name): name
-    for name in (
-        'OK',
-        'MEMORY_EMPTY',
-        'BUSY',
-        'TIMEOUT',
-        'CANCELLED',
-        'BAD_REQUEST',
-        'MODEL_ERROR',
-    )
-}
 
 
 def result_of(question: Question, answer: Answer, start_ns: int) -> dict[str, Any]:
@@ -32,7 +20,7 @@ def result_of(question: Question, answer: Answer, start_ns: int) -> dict[str, An
         'question': question.question,
         'answer': answer.text,
         'truth': question.truth,
-        'status': STATUS_NAMES[answer.status],
+        'status': status_name(answer.status),
         'message': answer.message,
         'choices': list(question.choices),
         'choice_probabilities': list(answer.choice_probabilities),

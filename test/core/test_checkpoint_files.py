@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from flash_vstream_ros.core.checkpoint_files import (
     CheckpointError,
+    check_files,
     read_json,
     read_tensors,
     resolve_folder,
@@ -216,3 +217,52 @@ def test_a_robot_without_network(network, cached):
     assert lines[0].startswith('refused nobody/nothing: no such folder, and the hub')
     assert lines[1] == f'found {cached}'
     assert lines[2].startswith('refused nobody/x@v1: no such folder, and the hub')
+
+
+@pytest.fixture
+def whole(tmp_path) -> Path:
+    """A checkpoint with a vision tower beside it, as far as files go."""
+    (tmp_path / 'config.json').write_text('{"mm_vision_tower": "tower"}')
+    (tmp_path / 'tokenizer.model').write_bytes(b'pieces')
+    (tmp_path / 'tower').mkdir()
+    write(tmp_path / 'tower' / 'model.safetensors')
+    write(tmp_path / 'pytorch_model.bin')
+    return tmp_path
+
+
+def test_files_that_are_all_there_are_found_whole(whole):
+    check_files(whole)
+
+
+def test_a_tower_of_which_only_the_config_lies_beside_is_whole(whole):
+    """Its weights are those of the checkpoint."""
+    (whole / 'tower' / 'model.safetensors').unlink()
+    (whole / 'tower' / 'config.json').write_text('{}')
+    check_files(whole)
+
+
+@pytest.mark.parametrize('name', ['config.json', 'tokenizer.model', 'pytorch_model.bin'])
+def test_without_reading_weights_a_missing_file_is_named(whole, name):
+    (whole / name).unlink()
+    with pytest.raises(CheckpointError, match=r'missing|found none'):
+        check_files(whole)
+
+
+@pytest.mark.parametrize('name', ['pytorch_model.bin', 'tower/model.safetensors'])
+@pytest.mark.parametrize('share', [0.0, 0.5])
+def test_without_reading_weights_a_file_that_is_cut_off_is_named(whole, name, share):
+    content = (whole / name).read_bytes()
+    (whole / name).write_bytes(content[: int(share * len(content))])
+    with pytest.raises(CheckpointError, match=rf'{Path(name).name}: damaged'):
+        check_files(whole)
+
+
+def test_what_was_not_downloaded_is_not_downloaded_to_look_at_it(monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError('the hub was asked')
+
+    monkeypatch.setattr('huggingface_hub.HfApi.model_info', refuse)
+    with pytest.raises(
+        CheckpointError, match='nobody/nothing: no such folder, and not downloaded'
+    ):
+        check_files('nobody/nothing')

@@ -220,7 +220,7 @@ def rewrite(saved: Path, change: Callable[[dict], None]) -> None:
     ('change', 'said'),
     [
         (lambda s: s.pop('buffer.coarse'), 'buffer.coarse: expected torch.float32.*got nothing'),
-        (lambda s: s.update(more=torch.ones(2)), 'more: expected nothing, got torch.float32'),
+        (lambda s: s.update(more=torch.ones(2)), "'more': expected nothing, got torch.float32"),
         (lambda s: s.update(frames=torch.ones(1)), 'frames: expected torch.int64'),
         (
             lambda s: s.update({'temporal.weights': s['temporal.weights'][:3].clone()}),

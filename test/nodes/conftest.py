@@ -6,7 +6,7 @@ each test gets them with an empty memory.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,11 @@ from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
 
 if TYPE_CHECKING:
+    from own_nodes import Planner, Starter
     from robots import Robot, SpunNode
+    from stand_ins import StandIn
+
+    from flash_vstream_ros.nodes.client import VStreamClient
 
 _numbers = itertools.count()
 
@@ -57,6 +61,67 @@ def spun(namespace: str) -> Iterator['SpunNode']:
     spun = SpunNode(namespace)
     yield spun
     spun.close()
+
+
+@pytest.fixture
+def driver(namespace: str) -> Iterator['SpunNode']:
+    """A camera driver's node, a participant of its own."""
+    from robots import SpunNode
+
+    driver = SpunNode(namespace, 'driver')
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def said(capfd: pytest.CaptureFixture) -> Callable[[], str]:
+    """All that was logged so far."""
+    text = []
+
+    def said() -> str:
+        text.append(capfd.readouterr().err)
+        return ''.join(text)
+
+    return said
+
+
+@pytest.fixture
+def planner(namespace: str) -> Iterator['Planner']:
+    """Who asks and manages nodes of the test's own."""
+    from own_nodes import Planner
+
+    planner = Planner(namespace)
+    yield planner
+    planner.close()
+
+
+@pytest.fixture
+def start(namespace: str, checkpoint: Path, tmp_path: Path) -> Iterator['Starter']:
+    """Starts programs that end with the test."""
+    from own_nodes import Starter
+
+    starter = Starter(namespace, checkpoint, tmp_path)
+    yield starter
+    starter.close()
+
+
+@pytest.fixture
+def client(robot: 'Robot') -> Iterator['VStreamClient']:
+    """A script's client of the robot: nobody spins for it."""
+    from flash_vstream_ros.nodes.client import VStreamClient
+
+    with VStreamClient(namespace=robot.namespace) as client:
+        yield client
+
+
+@pytest.fixture
+def stand_in(namespace: str) -> Iterator['StandIn']:
+    """A question handler that answers what the test tells it to, or never."""
+    from stand_ins import StandIn
+
+    stand_in = StandIn(namespace)
+    yield stand_in
+    stand_in.close()
 
 
 def _run(tmp_path_factory: pytest.TempPathFactory, name: str, parameters: dict) -> Iterator:

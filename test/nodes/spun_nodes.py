@@ -35,11 +35,19 @@ def result_of(future: Future, timeout_s: float = TIMEOUT_S) -> Any:
 
 
 class SpunNode:
-    """A node of this process in a context of its own, spun by a thread."""
+    """A node of this process in a context of its own, spun by a thread.
 
-    def __init__(self, namespace: str, name: str = 'test') -> None:
+    :param domain_id: ROS domain; None: that of this process.
+    """
+
+    def __init__(self, namespace: str, name: str = 'test', domain_id: int | None = None) -> None:
         self.context = Context()
-        rclpy.init(args=[], context=self.context, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(
+            args=[],
+            context=self.context,
+            domain_id=domain_id,
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
         self.node = Node(
             name, context=self.context, namespace=namespace, use_global_arguments=False
         )

@@ -2,16 +2,13 @@
 """The verb `ask` against live nodes: answers, streams, ends when the question handler is gone."""
 
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
-import rclpy
-from rclpy.signals import SignalHandlerOptions
-from rclpy.task import Future
-
-from flash_vstream_ros.nodes.ask import _wait
-from flash_vstream_ros.nodes.running import initialised
+from robots import wait_until
+from stand_ins import StandIn
 
 ASK = [sys.executable, '-m', 'flash_vstream_ros', 'ask']
 TIMEOUT_S = 60.0
@@ -49,12 +46,31 @@ def test_nobody_to_ask_is_said_with_where_there_is_somebody(robot):
     assert 'Traceback' not in err
 
 
-def test_a_question_handler_that_is_gone_ends_the_waiting(namespace):
+@pytest.mark.parametrize('words', [[], ['--stream']])
+def test_a_question_handler_that_is_gone_ends_the_waiting(namespace, words):
     """A service call has no timeout of its own: it would wait for ever."""
-    served = iter([True, True])
-    with initialised(SignalHandlerOptions.NO):
-        node = rclpy.create_node('ask', namespace=namespace)
-        with pytest.raises(ConnectionError, match='the question handler has gone'):
-            _wait(node, Future(), lambda: next(served, False))
-        node.destroy_node()
-    assert next(served, None) is None, 'it waited while there was somebody'
+    stand_in = StandIn(namespace)
+    process = ask('What is it?', *words, namespace=namespace)
+    wait_until(lambda: stand_in.requests, 'the question has arrived')
+    stand_in.close()
+    _, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 1
+    assert 'ask: the question handler has gone' in err
+
+
+@pytest.mark.parametrize('words', [[], ['--stream']])
+def test_no_answer_is_a_status_with_its_message(robot, words):
+    process = ask('What is it?', *words, namespace=robot.namespace)
+    _, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 1
+    assert err.startswith('ask: MEMORY_EMPTY: no frame memorised yet')
+
+
+def test_ctrl_c_cancels_what_is_being_spoken(robot):
+    robot.see(2)
+    before = len(robot.said)
+    process = ask('What is it?', '--stream', namespace=robot.namespace)
+    wait_until(lambda: len(robot.said) > before, 'the answer has begun')
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, 'ask: CANCELLED: cancelled as asked' in err) == (1, True), err

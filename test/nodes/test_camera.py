@@ -3,112 +3,145 @@
 
 import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from eyes import BEST_EFFORT, RELIABLE, Eyes, drive, offer, show_until
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from robots import S, SpunNode, image_message, picture, wait_until
 from sensor_msgs.msg import CompressedImage, Image
 
-from flash_vstream_ros.core.config import FrameHandlerConfig
-from flash_vstream_ros.nodes.camera import Camera
-from flash_vstream_ros.nodes.environment import (
-    PROFILE_VARIABLES,
-    camera_environment,
-    fastdds_profile_path,
-)
+from flash_vstream_ros.nodes.environment import camera_environment, fastdds_profile_path
+from flash_vstream_ros.nodes.topic_graph import published_images
 
-RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
-DRIVER = Path(__file__).with_name('camera_program.py')
-
-
-@pytest.fixture
-def driver(namespace):
-    """A camera driver's node, a participant of its own."""
-    driver = SpunNode(namespace, 'driver')
-    yield driver
-    driver.close()
-
-
-@pytest.fixture
-def said(capfd):
-    """All that was logged so far."""
-    text = []
-
-    def said() -> str:
-        text.append(capfd.readouterr().err)
-        return ''.join(text)
-
-    return said
-
-
-class Eyes:
-    """A camera in the test's own node, and what it took."""
-
-    def __init__(self, spun: SpunNode, **config: object) -> None:
-        self.images = []
-        config = FrameHandlerConfig(**{'silence_timeout': 0.3} | config)
-        self.camera = spun.call(Camera, spun.node, config, self.images.append)
-        self._node = spun.node
-
-    @property
-    def reliability(self) -> ReliabilityPolicy | None:
-        """What the rest of the world sees us ask for; None while that changes."""
-        readers = self._node.get_subscriptions_info_by_topic(self.camera.topic)
-        return readers[0].qos_profile.reliability if len(readers) == 1 else None
-
-
-def offer(driver, kind=Image, topic='image', reliability=BEST_EFFORT):
-    return driver.node.create_publisher(kind, topic, QoSProfile(depth=5, reliability=reliability))
+DOMAIN_ID = 101 + int(os.environ.get('ROS_DOMAIN_ID', '0')) % 100  # scripts/test.sh takes 1 to 100
 
 
 def test_images_are_passed_on_and_counted(spun, driver):
     eyes, publisher = Eyes(spun), offer(driver)
     wait_until(publisher.get_subscription_count, 'the camera is heard')
-    stamps = iter(range(S, 1000 * S, S))
-    wait_until(
-        lambda: publisher.publish(image_message(picture(1), next(stamps))) or len(eyes.images) > 3,
-        'images',
-    )
+    show_until(publisher, lambda: len(eyes.images) > 3, 'images')
     assert eyes.camera.received == len(eyes.images)
     assert eyes.camera.lost == 0
     assert bytes(eyes.images[0].data) == picture(1).tobytes()
 
 
+@pytest.fixture
+def alone():
+    """A node in a ROS domain without the robots of other tests, whose cameras might be nearer."""
+    alone = SpunNode('/alone', domain_id=DOMAIN_ID)
+    yield alone
+    alone.close()
+
+
+@pytest.fixture
+def driver_beside():
+    """A camera driver's node in the same domain."""
+    driver = SpunNode('/alone', 'driver', domain_id=DOMAIN_ID)
+    yield driver
+    driver.close()
+
+
 @pytest.mark.parametrize(
-    ('transport', 'kind', 'topic'),
-    [('raw', Image, 'image'), ('compressed', CompressedImage, 'image/compressed')],
+    ('transport', 'kind', 'topic', 'near', 'words'),
+    [
+        ('raw', Image, 'image', 'imag', 'image:=/alone/imag'),
+        (
+            'compressed',
+            CompressedImage,
+            'image/compressed',
+            'imag/compressed',
+            'image:=/alone/imag image_transport:=compressed',
+        ),
+        # Only the other type is to be had
+        (
+            'raw',
+            CompressedImage,
+            'image',
+            'image/compressed',
+            'image:=/alone/image image_transport:=compressed',
+        ),
+    ],
 )
-def test_a_topic_that_nobody_publishes_is_named_with_those_that_have_images(
-    spun, driver, said, namespace, transport, kind, topic
+def test_of_a_topic_that_nobody_publishes_the_nearest_is_named_first_with_the_command(
+    alone, driver_beside, said, transport, kind, topic, near, words
 ):
-    offer(driver, kind, 'elsewhere/picture')
-    eyes = Eyes(spun, image_transport=transport)
-    assert eyes.camera.topic == f'{namespace}/{topic}'
+    for name in ('far/away/picture', near):
+        offer(driver_beside, kind, name)
+    names = {'/alone/far/away/picture', f'/alone/{near}'}
+    wait_until(lambda: names <= published_images(alone.node).keys(), 'the topics are known')
+    eyes = Eyes(alone, image_transport=transport)
+    assert eyes.camera.topic == f'/alone/{topic}'
     wait_until(lambda: 'no image for' in said(), 'a reason')
-    assert f'nothing publishes on {namespace}/{topic};' in said()
-    assert f'{namespace}/elsewhere/picture' in said()
-    assert 'image:=' in said(), 'how to mend it'
+    assert f'nothing publishes on /alone/{topic};' in said()
+    assert f'the nearest topic with images is /alone/{near} ' in said()
+    assert '/alone/far/away/picture' in said()
+    assert f'flash_vstream.launch.py model:=MODEL {words} namespace:=alone\n' in said()
 
 
-def test_a_topic_of_another_type_is_named_with_both_types(spun, driver, said):
-    offer(driver, CompressedImage)
-    Eyes(spun)
+def test_a_topic_without_a_publisher_is_not_offered_as_a_camera(spun, driver, namespace):
+    driver.node.create_subscription(Image, 'image', print, 1)
+    offer(driver, Image, 'picture')
+    wait_until(
+        lambda: f'{namespace}/image' in dict(spun.node.get_topic_names_and_types()), 'the reader'
+    )
+    wait_until(lambda: f'{namespace}/picture' in published_images(spun.node), 'the camera')
+    assert f'{namespace}/image' not in published_images(spun.node)
+
+
+def test_where_no_topic_has_images_the_driver_and_the_domain_are_named(alone, said):
+    Eyes(alone)
+    wait_until(lambda: 'no image for' in said(), 'a reason')
+    assert 'nothing publishes on /alone/image; no topic has images: start the camera' in said()
+    assert f'ROS_DOMAIN_ID={DOMAIN_ID}' in said()
+
+
+def test_a_topic_of_another_type_is_named_with_both_types_and_the_command(
+    alone, driver_beside, said
+):
+    offer(driver_beside, CompressedImage)
+    Eyes(alone)
     wait_until(lambda: 'carries' in said(), 'a reason')
     assert "['sensor_msgs/msg/CompressedImage'], expected sensor_msgs/msg/Image" in said()
     assert 'image_transport (raw)' in said()
+    assert '-r image/compressed:=/alone/image' in said()
 
 
-def test_a_reliability_that_the_camera_does_not_offer_is_named(spun, driver, said):
+def test_a_camera_that_offers_less_than_was_asked_for_is_named_once_with_the_remedy(
+    spun, driver, said, namespace
+):
     publisher = offer(driver)
     eyes = Eyes(spun, image_reliability='reliable')
-    wait_until(lambda: 'as best effort' in said(), 'a reason')
-    assert 'image_reliability asks for reliable; set image_reliability to auto' in said()
+    refused = f'no image of {namespace}/driver arrives on {namespace}/image'
+    wait_until(lambda: refused in said(), 'the fault')
+    assert 'Best effort publisher and reliable subscription' in said()
+    assert '-p image_reliability:=auto' in said()
+    assert 'image_reliability' in eyes.camera.fault, 'the diagnostics tell it as long as it is so'
     publisher.publish(image_message(picture(1), S))
-    assert eyes.reliability == RELIABLE
+
+    second = SpunNode(namespace, 'second')  # until it is named, the first could be once more
+    offer(second)
+    wait_until(lambda: f'no image of {namespace}/second' in said(), 'the second fault')
+    second.close()
+    assert said().count(refused) == 1
+    assert 'New publisher discovered' not in said(), 'rclpy says it as well, without a remedy'
+    assert 'no image for' not in said(), 'the reason for the silence was said'
     assert eyes.images == []
+
+
+def test_a_camera_that_restarts_as_it_was_asked_is_heard_and_named_again_when_it_errs_again(
+    spun, driver, said, namespace
+):
+    publisher = offer(driver)
+    eyes = Eyes(spun, image_reliability='reliable')
+    refused = f'no image of {namespace}/driver'
+    wait_until(lambda: refused in said(), 'the fault')
+    driver.node.destroy_publisher(publisher)
+    publisher = offer(driver, reliability=RELIABLE)
+    show_until(publisher, lambda: eyes.images, 'images')
+    wait_until(lambda: not eyes.camera.fault, 'all is well')
+    driver.node.destroy_publisher(publisher)
+    offer(driver)
+    wait_until(lambda: said().count(refused) == 2, 'the fault again')
 
 
 def test_a_camera_whose_images_do_not_come_is_told_how_to_start(spun, driver, said, namespace):
@@ -133,10 +166,7 @@ def test_a_reason_is_said_once_and_another_one_when_it_comes(spun, driver, said)
     wait_until(lambda: 'nothing publishes' in said(), 'the first reason')
     publisher = offer(driver)
     wait_until(lambda: 'no image arrives' in said(), 'the second reason')
-    stamps = iter(range(S, 1000 * S, S))
-    wait_until(
-        lambda: publisher.publish(image_message(picture(1), next(stamps))) or eyes.images, 'images'
-    )
+    show_until(publisher, lambda: eyes.images, 'images')
     wait_until(lambda: 'images arrive on' in said(), 'the good news')
     wait_until(lambda: said().count('no image arrives') == 2, 'silence again')
     assert said().count('nothing publishes') == 1
@@ -155,13 +185,31 @@ def test_reliability_follows_what_the_cameras_offer(spun, driver, said):
 
     other = offer(driver)
     wait_until(lambda: eyes.reliability == BEST_EFFORT, 'best effort for the sake of the second')
-    stamps = iter(range(2 * S, 1000 * S, S))
-    wait_until(
-        lambda: other.publish(image_message(picture(2), next(stamps))) or len(eyes.images) > 1,
-        'images of a best-effort camera',
-    )
+    show_until(other, lambda: len(eyes.images) > 1, 'images of a best-effort camera')
     driver.node.destroy_publisher(other)
     wait_until(lambda: eyes.reliability == RELIABLE, 'reliable again')
+
+
+def test_a_camera_that_restarts_with_another_quality_of_service_is_heard_again(spun, driver, said):
+    eyes = Eyes(spun)
+    for reliability in (RELIABLE, BEST_EFFORT, RELIABLE):
+        publisher = offer(driver, reliability=reliability)
+        wait_until(lambda wanted=reliability: eyes.reliability == wanted, f'{reliability.name}')
+        before = len(eyes.images)
+        show_until(publisher, lambda n=before: len(eyes.images) > n, f'images, {reliability.name}')
+        driver.node.destroy_publisher(publisher)
+    assert 'New publisher discovered' not in said(), 'a warning of what was mended at once'
+
+
+@pytest.mark.parametrize(
+    'durability', [DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL]
+)
+@pytest.mark.parametrize('reliability', [RELIABLE, BEST_EFFORT])
+def test_a_camera_of_any_durability_is_heard(spun, driver, durability, reliability):
+    eyes = Eyes(spun)
+    qos = QoSProfile(depth=5, reliability=reliability, durability=durability)
+    publisher = driver.node.create_publisher(Image, 'image', qos)
+    show_until(publisher, lambda: eyes.images, 'images')
 
 
 @pytest.mark.parametrize('asked', ['reliable', 'best_effort'])
@@ -173,20 +221,6 @@ def test_a_reliability_that_was_asked_for_stays(spun, driver, said, asked):
     assert eyes.reliability == wanted
 
 
-def drive(topic: str, environment: dict[str, str], *arguments: str) -> int:
-    """Run a camera driver; returns how many images it sent."""
-    bare = {k: v for k, v in os.environ.items() if k not in PROFILE_VARIABLES}
-    done = subprocess.run(
-        [sys.executable, DRIVER, topic, *arguments],
-        env=bare | environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return len(done.stdout.split())
-
-
 def test_images_lost_on_their_way_are_noticed_and_the_remedy_is_said(spun, said):
     """Of 640x480 a few arrive all the same, so that there is no long silence to notice."""
     eyes = Eyes(spun, silence_timeout=1.0)
@@ -194,15 +228,20 @@ def test_images_lost_on_their_way_are_noticed_and_the_remedy_is_said(spun, said)
     if len(eyes.images) > sent / 2:
         pytest.skip(f'of images of this size this machine lost only {eyes.camera.lost} of {sent}')
     assert eyes.camera.lost > sent / 2
-    lost, of = re.search(r'most images are lost on their way: (\d+) of (\d+)', said()).groups()
-    assert int(of) / 2 < int(lost) <= int(of) <= sent
-    assert f'FASTDDS_DEFAULT_PROFILES_FILE={fastdds_profile_path()}' in said()
-    assert said().count('most images are lost') == 1
+    # A driver that took its time until the first image was silent before: then that was said.
+    said_so = re.search(r'most images are lost on their way: (\d+) of (\d+)', said())
+    assert said_so or 'no image arrives' in said()
+    if said_so:
+        lost, of = map(int, said_so.groups())
+        assert of / 2 < lost <= of <= sent
+    remedy = f'FASTDDS_DEFAULT_PROFILES_FILE={fastdds_profile_path()}'
+    assert said().count(remedy) == 1, 'one fault, said once'
 
 
 def test_with_the_profile_none_is_lost(spun, said):
     eyes = Eyes(spun)
     sent = drive(eyes.camera.topic, camera_environment(), '--size', '640', '480', '--seconds', '2')
-    wait_until(lambda: eyes.camera.received == sent, f'{sent} images')
+    # On a busy machine a newer image may take the place of one that nobody has taken yet.
+    wait_until(lambda: eyes.camera.received > sent / 2, f'most of {sent} images')
     assert eyes.camera.lost == 0
     assert 'lost' not in said()

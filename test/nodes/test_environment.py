@@ -87,6 +87,11 @@ def test_the_profile_gives_shared_memory_for_images_and_the_network_for_other_ma
     assert participant.findtext('.//dds:useBuiltinTransports', namespaces=NAMESPACE) == 'false'
 
 
+def test_where_nothing_is_sourced_the_profile_of_the_source_tree_is_found(monkeypatch, repository):
+    monkeypatch.delenv('AMENT_PREFIX_PATH', raising=False)
+    assert fastdds_profile_path().samefile(repository / 'config' / 'fastdds.xml')
+
+
 @pytest.mark.parametrize('function', FUNCTIONS)
 @pytest.mark.parametrize(
     ('distribution', 'variable'),

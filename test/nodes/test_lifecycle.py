@@ -1,119 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Both nodes as managed ones, several cameras, both nodes in one process: real processes."""
 
-import contextlib
-import itertools
-from collections.abc import Iterator
-
-import pytest
-from flash_vstream_ros.msg import Answer, MemorySnapshot
-from flash_vstream_ros.srv import Ask
+from flash_vstream_ros.msg import Answer
 from lifecycle_msgs.msg import State, Transition
-from lifecycle_msgs.srv import ChangeState, GetState
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from robots import DEEP, S, fill, image_message, picture, result_of, wait_until
-from sensor_msgs.msg import Image
-from spun_nodes import SpunNode
+from own_nodes import FilmedBy
+from robots import S, wait_until
 from std_srvs.srv import SetBool, Trigger
 
-from flash_vstream_ros.nodes.conversions import time_to_ns
-from flash_vstream_ros.nodes.processes import NodeProcess
-from flash_vstream_ros.nodes.qos import LATCHED
-
-RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 UNCONFIGURED, INACTIVE, ACTIVE = (
     State.PRIMARY_STATE_UNCONFIGURED,
     State.PRIMARY_STATE_INACTIVE,
     State.PRIMARY_STATE_ACTIVE,
 )
-
-
-class Planner(SpunNode):
-    """Who drives cameras, asks and manages."""
-
-    def __init__(self, namespace: str) -> None:
-        super().__init__(namespace, 'planner')
-        self.namespace = namespace
-        self.asking = self.node.create_client(Ask, 'ask', qos_profile=DEEP)
-
-    def request(self, kind: type, name: str, **fields: object) -> object:
-        """Call a service and wait for its response; found first, however long that takes."""
-        client = self.call(self.node.create_client, kind, name)
-        wait_until(client.service_is_ready, f'the service {name}', 90.0)
-        try:
-            return result_of(client.call_async(kind.Request(**fields)), 60.0)
-        finally:
-            self.call(self.node.destroy_client, client)
-
-    def state(self, node: str) -> int:
-        return self.request(GetState, f'{node}/get_state').current_state.id
-
-    def change(self, node: str, transition: int) -> bool:
-        request = {'transition': Transition(id=transition)}
-        return self.request(ChangeState, f'{node}/change_state', **request).success
-
-    def ask(self, **fields: object) -> Answer:
-        wait_until(self.asking.service_is_ready, 'the service ask', 90.0)
-        request = fill(Ask.Request(), 'What is there?', **{'max_new_tokens': 2} | fields)
-        return result_of(self.asking.call_async(request), 60.0).answer
-
-    def exists(self, service: str) -> bool:
-        return self.node.count_services(f'{self.namespace}/{service}') > 0
-
-
-class FilmedBy:
-    """A camera, and the memories of its frame handler."""
-
-    def __init__(self, planner: Planner, prefix: str = '', frame_id: str = 'camera') -> None:
-        self.frame_id = frame_id
-        node = planner.node
-        self.publisher = planner.call(node.create_publisher, Image, f'{prefix}image', RELIABLE)
-        self.memories: list[MemorySnapshot] = []
-        topic = f'{prefix}memory'
-        planner.call(
-            node.create_subscription, MemorySnapshot, topic, self.memories.append, LATCHED
-        )
-
-    def show(self, second: int) -> None:
-        """Show a frame until the memory has it: a new reader may miss the first ones."""
-        message = image_message(picture(second), second * S, frame_id=self.frame_id)
-        wait_until(self.publisher.get_subscription_count, 'someone looks', 90.0)
-        shown = itertools.count()
-
-        def is_seen() -> bool:
-            if next(shown) % 100 == 0:
-                self.publisher.publish(message)
-            return self.has(second)
-
-        wait_until(is_seen, f'a memory of second {second}')
-
-    def has(self, second: int) -> bool:
-        return any(time_to_ns(memory.header.stamp) == second * S for memory in self.memories)
-
-
-@pytest.fixture
-def planner(namespace) -> Iterator[Planner]:
-    planner = Planner(namespace)
-    yield planner
-    planner.close()
-
-
-@pytest.fixture
-def start(namespace, checkpoint, tmp_path):
-    """Start a program with parameters, in a namespace under the test's own."""
-    with contextlib.ExitStack() as stack:
-
-        def start(program: str, under: str = '', **parameters: object) -> NodeProcess:
-            process = NodeProcess(
-                program,
-                {'model': checkpoint, 'device': 'cpu'} | parameters,
-                namespace=f'{namespace}{under}',
-                environment={'OMP_NUM_THREADS': '1'},
-                log=tmp_path / f'{program}{under.replace("/", "_")}.log',
-            )
-            return stack.enter_context(process)
-
-        yield start
 
 
 def test_a_manager_decides_what_is_loaded_and_what_is_served(start, planner):

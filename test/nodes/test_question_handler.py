@@ -23,8 +23,9 @@ from robots import (
     wait_until,
 )
 
+from flash_vstream_ros.core.time_range import LimitedSnapshot
 from flash_vstream_ros.nodes import question_handler
-from flash_vstream_ros.nodes.conversions import ros_text, time_to_ns
+from flash_vstream_ros.nodes.conversions import ns_to_time, ros_text, time_to_ns
 
 LONG = 3000  # tokens: seconds of work, should nobody end it
 
@@ -258,3 +259,29 @@ def test_what_makes_a_start_impossible_is_named(monkeypatch, caplog, arguments, 
     assert len(caplog.records) == 1
     for word in words:
         assert word in caplog.text
+
+
+def test_a_question_about_a_stretch_of_time_sees_nothing_else(robot, vstream):
+    frames = robot.see(12)
+    memory = vstream.new_memory()
+    for second, frame in enumerate(frames, 1):
+        vstream.write(memory, frame, second * S)
+    limited = LimitedSnapshot(memory.snapshot().to_float16(), 9 * S, 10 * S)
+    stretch = {'from_stamp': ns_to_time(9 * S), 'to_stamp': ns_to_time(10 * S)}
+    answer = robot.ask('What is there?', max_new_tokens=6, **stretch)
+    expected = vstream.answer(limited, 'What is there?', max_new_tokens=6)
+    assert (answer.status, answer.text) == (Answer.OK, expected.text)
+    assert answer.prompt_tokens == expected.prompt_tokens
+    assert {time_to_ns(stamp) for stamp in answer.key_stamps} <= {9 * S, 10 * S}
+    whole = robot.ask('What is there?', max_new_tokens=6)
+    assert whole.prompt_tokens > answer.prompt_tokens
+
+
+def test_a_stretch_of_which_nothing_is_known_or_that_is_none_is_told(robot):
+    robot.see(3)
+    answer = robot.ask('What?', from_stamp=ns_to_time(50 * S))
+    assert (answer.status, 'of that stretch' in answer.message) == (Answer.MEMORY_EMPTY, True)
+    backwards = {'from_stamp': ns_to_time(5 * S), 'to_stamp': ns_to_time(4 * S)}
+    answer = robot.ask('What?', **backwards)
+    assert answer.status == Answer.BAD_REQUEST
+    assert 'to_stamp: expected 0 or at least 5000000000 ns, got 4000000000 ns' in answer.message

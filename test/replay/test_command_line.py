@@ -216,14 +216,18 @@ def test_a_process_ends_with_the_status_and_without_traceback(
     assert 'Traceback' not in failed.stderr
 
 
-def test_ask_without_ros_says_what_it_needs(
-    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize('words', [['ask', 'Where is the cup?'], ['doctor']])
+def test_a_verb_of_a_running_robot_says_without_ros_what_it_needs(
+    words: list[str], capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith('flash_vstream_ros.nodes.ask')]:
+    nodes = f'flash_vstream_ros.nodes.{words[0]}'
+    for name in [name for name in sys.modules if name.startswith(nodes)]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, 'rclpy', None)
-    assert main(['ask', 'Where is the cup?']) == 1
-    assert 'flash_vstream ask: needs ROS 2' in capsys.readouterr().err
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert f'flash_vstream {words[0]}: needs ROS 2' in said
+    assert f'flash_vstream_ros flash_vstream {words[0]} ...' in said
 
 
 def test_a_random_checkpoint_is_written_and_never_over_something(

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values of others in our messages: recognisable, on one line, and never longer than a line or so.
+
+A message or a file may hold a name of 100 MB; its error must not go to the log at that length.
+"""
+
+import reprlib
+from typing import Any
+
+LONGEST = 500  # characters: the sizes of a memory, written out, fit in
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 450
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = 10
+_REPR.maxlevel = 2
+
+
+def quote(value: Any) -> str:
+    """Show a value as ``repr`` does, with ``...`` for what is too long.
+
+    :param value: anything that came from outside: text, numbers, parsed JSON, arrays.
+    :returns: at most :data:`LONGEST` characters.
+    """
+    return shorten(_REPR.repr(value))
+
+
+def shorten(text: Any) -> str:
+    """Put a text, as another library's error, on one line and cut it where it is too long.
+
+    :returns: at most :data:`LONGEST` characters.
+    """
+    line = ' '.join(str(text).split())
+    return line if len(line) <= LONGEST else f'{line[: LONGEST - 3]}...'

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/diagnostics`` at 1 Hz, and a latched ``~/status`` that changes with the node's health."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy._rclpy_pybind11 import RCLError
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from flash_vstream_ros.nodes.qos import LATCHED
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+PERIOD_S = 1.0
+_PAGE_BYTES = 4096
+_MIB = 2**20
+
+
+class Durations:
+    """The newest durations of one kind, in seconds."""
+
+    def __init__(self, kept: int = 1000) -> None:
+        self._kept: deque[float] = deque(maxlen=kept)
+
+    def add(self, seconds: float) -> None:
+        """Take one in. Any thread."""
+        self._kept.append(seconds)
+
+    def values(self, name: str) -> dict[str, str]:
+        """Median and 99th percentile in milliseconds, as diagnostics show them."""
+        ordered = sorted(self._kept.copy())  # the worker may add to it meanwhile
+        if not ordered:
+            return {f'{name} median (ms)': '', f'{name} 99th (ms)': ''}
+        picked = {'median': 0.5, '99th': 0.99}
+        return {
+            f'{name} {label} (ms)': f'{1000 * ordered[int(share * (len(ordered) - 1))]:.1f}'
+            for label, share in picked.items()
+        }
+
+
+class Rate:
+    """How often something that is counted happens, between two looks at it."""
+
+    def __init__(self) -> None:
+        self._last = (time.monotonic(), 0)
+
+    def of(self, count: int) -> float:
+        """Events per second since the last call."""
+        now = time.monotonic()
+        (then, before), self._last = self._last, (now, count)
+        return max(count - before, 0) / max(now - then, 1e-9)
+
+
+class Diagnostics:
+    """Publishes what a node says of itself, as long as it is configured.
+
+    :param statuses: returns one status for each part of the node; called on the executor.
+    """
+
+    def __init__(self, node: Node, statuses: Callable[[], Sequence[DiagnosticStatus]]) -> None:
+        self._node = node
+        self._statuses = statuses
+        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._latched = node.create_publisher(DiagnosticStatus, '~/status', LATCHED)
+        self._said: tuple[bytes, str] | None = None
+        node.create_timer(PERIOD_S, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def publish(self) -> None:
+        """Publish at once: the array, and the status where it has changed."""
+        array = DiagnosticArray(status=list(self._statuses()))
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        worst = max(array.status, key=lambda status: status.level)
+        try:
+            self._publisher.publish(array)
+            if self._said != (worst.level, worst.message):
+                self._latched.publish(worst)
+                self._said = (worst.level, worst.message)
+        except RCLError as error:  # a reader too slow; the next second brings the next one
+            self._node.get_logger().debug(f'diagnostics not published: {error}')
+
+
+def status(
+    node: Node, part: str, faults: Sequence[tuple[bytes, str]], values: Mapping[str, object]
+) -> DiagnosticStatus:
+    """Make a status: the worst fault is its level and comes first in its message.
+
+    :param faults: level and what is wrong; none: all is well.
+    :param values: what is shown beside it.
+    """
+    ordered = sorted(faults, key=lambda fault: fault[0], reverse=True)
+    return DiagnosticStatus(
+        level=ordered[0][0] if ordered else OK,
+        name=f'{node.get_fully_qualified_name()[1:]}: {part}',
+        message='; '.join(text for _, text in ordered) or 'all is well',
+        hardware_id=node.get_fully_qualified_name(),
+        values=[KeyValue(key=name, value=str(value)) for name, value in values.items()],
+    )
+
+
+def machine_values(device: torch.device) -> dict[str, str]:
+    """Memory that the process and its part of the device take."""
+    resident = int(Path('/proc/self/statm').read_text().split()[1]) * _PAGE_BYTES
+    values = {'resident memory (MiB)': f'{resident / _MIB:.0f}'}
+    if device.type == 'cuda':
+        allocated = torch.cuda.memory_allocated(device)
+        peak = torch.cuda.max_memory_allocated(device)
+        values |= {
+            'VRAM allocated (MiB)': f'{allocated / _MIB:.0f}',
+            'VRAM peak (MiB)': f'{peak / _MIB:.0f}',
+        }
+    return values

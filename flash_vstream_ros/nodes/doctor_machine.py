@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks at the machine: versions, shared memory, disks, GPU, checkpoints. No ROS of its own."""
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from flash_vstream_ros.core.checkpoint_files import CheckpointError, check_files
+from flash_vstream_ros.nodes.doctor_facts import Device, MachineFacts, ModelFacts, NodeFacts
+from flash_vstream_ros.nodes.doctor_processes import find_programs, relevant
+
+SHARED_MEMORY = Path('/dev/shm')
+PACKAGES = ('flash_vstream_ros', 'rclpy', 'torch', 'transformers', 'numpy')
+GPU_TIMEOUT_S = 10.0
+
+
+def see_machine(middleware: str, domain_id: int, memories: Iterable[str]) -> MachineFacts:
+    """Look at the machine that the doctor runs on.
+
+    :param middleware: identifier of the RMW implementation.
+    :param domain_id: of ROS, as it is used.
+    :param memories: folders of saved memories.
+    """
+    has_shm = SHARED_MEMORY.is_dir()
+    shm = shutil.disk_usage(SHARED_MEMORY) if has_shm else None
+    return MachineFacts(
+        versions=_versions(),
+        environment=relevant(dict(os.environ)),
+        middleware=middleware,
+        domain_id=domain_id,
+        discovery_range=os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET'),
+        shm_total=shm.total if shm else None,
+        shm_free=shm.free if shm else 0,
+        disks=_disks(memories),
+        has_cuda=torch.cuda.is_available(),
+        devices=_devices(),
+        programs=find_programs(),
+    )
+
+
+def see_models(nodes: tuple[NodeFacts, ...], given: str | None) -> tuple[ModelFacts, ...]:
+    """Look at the checkpoints that the nodes name.
+
+    :param given: one to look at whatever the nodes have.
+    """
+    readers: dict[str, list[NodeFacts]] = {}
+    for node in nodes:
+        model = str(node.parameters.get('model', ''))
+        if model:
+            readers.setdefault(model, []).append(node)
+    models = [
+        ModelFacts(
+            model,
+            tuple(node.name for node in found),
+            is_here=any(node.processes for node in found),
+            fault=_fault(model),
+        )
+        for model, found in readers.items()
+    ]
+    if given is not None and given not in readers:
+        models.append(ModelFacts(given, ('--model',), is_here=True, fault=_fault(given)))
+    return tuple(models)
+
+
+def _fault(model: str) -> str:
+    try:
+        check_files(model)
+    except CheckpointError as error:
+        return str(error)
+    return ''
+
+
+def _versions() -> Mapping[str, str]:
+    """Versions that a report of a fault should name."""
+    found = {'ROS 2': os.environ.get('ROS_DISTRO', 'unknown'), 'Python': platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _disks(memories: Iterable[str]) -> Mapping[str, int]:
+    """Bytes free on each disk that logs, downloaded models or memories are written to."""
+    home = Path(os.environ.get('ROS_HOME') or Path.home() / '.ros')
+    cache = Path(os.environ.get('HF_HOME') or Path.home() / '.cache' / 'huggingface')
+    folders = [Path(os.environ.get('ROS_LOG_DIR') or home / 'log'), cache]
+    free = {}
+    for folder in folders + [Path(name).expanduser() for name in memories]:
+        there = next(f for f in (folder, *folder.absolute().parents) if f.is_dir())
+        free.setdefault(there.stat().st_dev, (str(there), shutil.disk_usage(there).free))
+    return dict(free.values())
+
+
+def _devices() -> tuple[Device, ...] | None:
+    """Ask nvidia-smi: torch would take some of the memory only to say how much there is."""
+    query = ['nvidia-smi', '--query-gpu=name,memory.free,memory.total']
+    try:
+        done = subprocess.run(
+            [*query, '--format=csv,noheader,nounits'],
+            capture_output=True,
+            text=True,
+            timeout=GPU_TIMEOUT_S,
+        )
+        rows = [line.rsplit(', ', 2) for line in done.stdout.splitlines() if done.returncode == 0]
+        devices = tuple(
+            Device(name, int(free) * 2**20, int(total) * 2**20) for name, free, total in rows
+        )
+    except (OSError, subprocess.TimeoutExpired, ValueError):
+        return None
+    return devices or None

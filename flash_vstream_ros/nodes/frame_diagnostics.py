@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a frame handler says of itself: its camera, and its memory."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.node import Node
+
+from flash_vstream_ros.core.config import FrameHandlerConfig
+from flash_vstream_ros.core.pipeline import FlashVStream
+from flash_vstream_ros.core.sampler import Decision
+from flash_vstream_ros.nodes.camera import Camera
+from flash_vstream_ros.nodes.diagnostics import (
+    ERROR,
+    WARN,
+    Durations,
+    Rate,
+    machine_values,
+    status,
+)
+from flash_vstream_ros.nodes.live_memory import LiveMemory
+from flash_vstream_ros.nodes.topic_graph import node_of
+
+RECENT_S = 30.0  # a fault that has not happened again for so long is over
+
+
+class FrameDiagnostics:
+    """Counts, times and the newest fault of a frame handler.
+
+    :param counts: what became of frames.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        config: FrameHandlerConfig,
+        vstream: FlashVStream,
+        live: LiveMemory,
+        counts: Counter[str],
+    ) -> None:
+        self._node = node
+        self._config = config
+        self._vstream = vstream
+        self._live = live
+        self._counts = counts
+        self._images, self._frames = Rate(), Rate()
+        self._times = Durations()
+        self._last_error = ('', float('-inf'))
+        self._seen: Counter[str] = Counter()  # counts when they were last looked at
+        self._grew: dict[str, float] = {}  # when each of them grew last
+
+    def note_time(self, seconds: float) -> None:
+        """A frame took so long to be encoded and written. Any thread."""
+        self._times.add(seconds)
+
+    def note_error(self, error: object) -> None:
+        """Something went wrong. Any thread."""
+        self._last_error = (str(error), time.monotonic())
+
+    def statuses(
+        self, camera: Camera | None, why_none: str, stamps: Mapping[Decision, int]
+    ) -> list[DiagnosticStatus]:
+        """Say how the camera and the memory are.
+
+        :param camera: None while no images are taken.
+        :param why_none: why there is no camera.
+        :param stamps: what the sampler has decided so far.
+        """
+        return [self._camera(camera, why_none, stamps), self._memory()]
+
+    def _camera(
+        self, camera: Camera | None, why_none: str, stamps: Mapping[Decision, int]
+    ) -> DiagnosticStatus:
+        decided = {f'stamp: {decision.value}': count for decision, count in stamps.items()}
+        if camera is None:
+            return status(
+                self._node, 'camera', [(WARN, f'no images are taken: {why_none}')], decided
+            )
+        faults = [(ERROR, camera.fault)] if camera.fault else []
+        publishers = self._node.get_publishers_info_by_topic(camera.topic)
+        values = {
+            'topic': camera.topic,
+            'transport': self._config.image_transport,
+            'images per second': f'{self._images.of(camera.received):.1f}',
+            'age of the newest image (s)': f'{camera.age_s:.1f}' if camera.received else '',
+            'images received': camera.received,
+            'images lost on their way': camera.lost,
+            'our reliability': camera.reliability.name,
+        }
+        for publisher in publishers:
+            qos = publisher.qos_profile
+            values[f'publisher {node_of(publisher)}'] = (
+                f'{qos.reliability.name}, {qos.durability.name}, depth {qos.depth}'
+            )
+        return status(self._node, 'camera', faults, values | decided)
+
+    def _memory(self) -> DiagnosticStatus:
+        texts = {
+            'failed': (ERROR, 'frames were lost by an error'),
+            'refused': (WARN, 'images could not be used'),
+            'replaced': (WARN, 'the encoder is slower than sample_rate'),
+            'publish_failed': (WARN, 'memories could not be published'),
+        }
+        faults = [
+            (level, f'{text} ({self._counts[name]} so far)')
+            for name, (level, text) in texts.items()
+            if self._is_recent(name)
+        ]
+        snapshot = self._live.newest
+        geometry = self._vstream.geometry
+        values = {
+            'frames in the memory': snapshot.frames_written,
+            'clusters': f'{len(snapshot.temporal)} of {geometry.temporal_slots}',
+            'memory_id': snapshot.memory_id,
+            'newest stamp (ns)': snapshot.newest_stamp_ns,
+            'frames per second': f'{self._frames.of(self._counts["memorised"]):.2f}',
+            **{f'frames {name}': self._counts[name] for name in ('memorised', *texts)},
+            **self._times.values('encode and write'),
+            'model': self._config.model,
+            'encoder_id': self._vstream.encoder_id,
+            'device': self._vstream.device,
+            'last error': self._last_error[0],
+        }
+        return status(self._node, 'memory', faults, values | machine_values(self._vstream.device))
+
+    def _is_recent(self, name: str) -> bool:
+        now = time.monotonic()
+        if self._counts[name] > self._seen[name]:
+            self._grew[name] = now
+        self._seen[name] = self._counts[name]
+        return now - self._grew.get(name, float('-inf')) < RECENT_S

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes sure that answers arrive before the first question is sent."""
+
+import contextlib
+import time
+from collections.abc import Callable
+
+from rclpy._rclpy_pybind11 import RCLError
+from rclpy.client import Client
+from rclpy.task import Future
+
+from flash_vstream_ros.srv import Ask
+
+PERIOD_S = 0.5
+
+
+class Handshake:
+    """Sends an empty question, which is refused at once, until an answer to one has arrived.
+
+    That we see a question handler does not mean that it has found us, and a response to somebody
+    it has not found is thrown away after a tenth of a second. Readers are announced in the order
+    in which they were made: whoever answers the last one has found all of them.
+
+    :param service: the client of the service, made after all other entities of its node.
+    :param is_served: whether a question handler is there.
+    :param on_met: called when an answer has arrived.
+    """
+
+    def __init__(
+        self, service: Client, is_served: Callable[[], bool], on_met: Callable[[], None]
+    ) -> None:
+        self._service = service
+        self._is_served = is_served
+        self._on_met = on_met
+        self._is_met = False
+        self._asked: Future | None = None
+        self._next = 0.0  # when to ask again
+
+    def is_met(self) -> bool:
+        """Whether a question handler is there and its answers arrive."""
+        if not self._is_served():
+            self._is_met = False
+        elif not self._is_met and time.monotonic() >= self._next:
+            self._ask()
+        return self._is_met
+
+    def _ask(self) -> None:
+        self._next = time.monotonic() + PERIOD_S
+        if self._asked is not None:
+            self._service.remove_pending_request(self._asked)
+        with contextlib.suppress(RCLError):  # the next one may get out
+            self._asked = self._service.call_async(Ask.Request())
+            self._asked.add_done_callback(self._on_answer)
+
+    def _on_answer(self, _answered: Future) -> None:
+        self._asked = None
+        self._is_met = True
+        self._next = 0.0
+        self._on_met()

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Saving, loading and resetting a frame handler's memory, by service, by time and at its end."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future as Job
+from pathlib import Path
+
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from std_srvs.srv import Trigger
+
+from flash_vstream_ros.core.config import FrameHandlerConfig
+from flash_vstream_ros.core.star_memory import StarMemory
+from flash_vstream_ros.nodes.live_memory import LiveMemory
+from flash_vstream_ros.nodes.memory_store import PREVIOUS_NAME, MemoryStore
+from flash_vstream_ros.nodes.running import Worker
+from flash_vstream_ros.srv import LoadMemory, SaveMemory
+
+KEPT = 'what was saved before is unharmed'
+
+
+class MemoryServices:
+    """``~/reset_memory``, ``~/save_memory`` and ``~/load_memory``; autosave and restoring.
+
+    Memories are copied on the worker and written by a thread of their own, so that frames are
+    memorised meanwhile.
+
+    :param live: the memory.
+    :param worker: where everything that touches it runs.
+    :param begin: called on the worker before another stream begins, with the newest stamp that is
+        already in its memory.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        config: FrameHandlerConfig,
+        live: LiveMemory,
+        worker: Worker,
+        begin: Callable[[int], None],
+    ) -> None:
+        self._node = node
+        self._config = config
+        self._live = live
+        self._worker = worker
+        self._begin = begin
+        self._store = MemoryStore(config.memory_folder)
+        self._saver = Worker(node)
+        self._saved: tuple[int, int] | None = None  # memory_id and newest stamp, of the last save
+        group = ReentrantCallbackGroup()  # they await the workers
+        for name, kind, serve in (
+            ('reset_memory', Trigger, self._on_reset),
+            ('save_memory', SaveMemory, self._on_save),
+            ('load_memory', LoadMemory, self._on_load),
+        ):
+            node.create_service(kind, f'~/{name}', serve, callback_group=group)
+        if config.autosave_minutes:
+            steady = Clock(clock_type=ClockType.STEADY_TIME)
+            node.create_timer(60.0 * config.autosave_minutes, self._autosave, clock=steady)
+
+    def restore(self) -> None:
+        """Go on from the memory saved last, where there is one. Before the worker has begun."""
+        path = self._store.path('')
+        if not path.exists():
+            self._node.get_logger().info(f'nothing to restore: {path} does not exist yet')
+            return
+        try:
+            self._put_in_place(*self._live.read(path))
+        except (ValueError, OSError) as error:
+            aside = self._store.set_aside(path)
+            self._node.get_logger().error(
+                f'memory not restored, beginning with an empty one: {error}; the file is now '
+                f'{aside}'
+            )
+        else:
+            self._node.get_logger().info(f'memory restored from {path}')
+
+    def save_previous(self) -> None:
+        """Save a stream that ends, where saving is on. On the worker."""
+        if self._config.autosave_minutes or self._config.save_at_shutdown:
+            self._save_apart(PREVIOUS_NAME)
+
+    def stop(self) -> None:
+        """Save at the end where that is wanted; the worker has stopped."""
+        if self._config.save_at_shutdown and self._has_changed:
+            self._save_apart('')
+        self._saver.finish()
+        self._saver.stop()
+
+    @property
+    def _has_changed(self) -> bool:
+        now = (self._live.memory_id, self._live.newest_stamp_ns)
+        return now[1] > 0 and now != self._saved
+
+    def _autosave(self) -> None:
+        if self._has_changed:
+            self._worker.submit(self._save_apart, '').add_done_callback(self._report)
+
+    def _save_apart(self, name: str) -> None:
+        """Copy the memory here, write it on the other thread."""
+        path = self._store.path(name)
+        self._saver.submit(self._write, path, *self._live.branch()).add_done_callback(self._report)
+        if not name:
+            self._saved = (self._live.memory_id, self._live.newest_stamp_ns)
+
+    def _write(self, path: Path, memory: StarMemory, notes: dict[str, str]) -> int:
+        """Write a copy; returns the frames in it."""
+        began = time.monotonic()
+        self._store.prepare()
+        memory.save(path, notes)
+        frames = memory.frames_written
+        self._node.get_logger().info(
+            f'{frames} frames saved to {path} in {time.monotonic() - began:.2f} s'
+        )
+        return frames
+
+    def _report(self, job: Job) -> None:
+        """Say of what nobody awaits that it failed, and try again at the next time."""
+        if not job.cancelled() and job.exception() is not None:
+            self._saved = None
+            self._node.get_logger().error(f'memory not saved: {job.exception()}; {KEPT}')
+
+    async def _on_save(
+        self, request: SaveMemory.Request, response: SaveMemory.Response
+    ) -> SaveMemory.Response:
+        try:
+            path = self._store.path(request.name)
+            branch = await self._worker.run(self._live.branch)
+            response.frames_written = await self._saver.run(self._write, path, *branch)
+        except (ValueError, OSError, RuntimeError) as error:
+            response.message = f'not saved: {error}; {KEPT}'
+            self._node.get_logger().error(response.message)
+            return response
+        response.success, response.path = True, str(path)
+        response.message = f'{response.frames_written} frames saved'
+        return response
+
+    async def _on_load(
+        self, request: LoadMemory.Request, response: LoadMemory.Response
+    ) -> LoadMemory.Response:
+        try:
+            path = self._store.path(request.name)
+            memory, frame_id = await self._saver.run(self._live.read, path)
+            await self._worker.run(self._put_in_place, memory, frame_id)
+        except (ValueError, OSError, RuntimeError) as error:
+            response.message = f'not loaded: {error}; the memory is as it was'
+            self._node.get_logger().error(response.message)
+            return response
+        response.success = True
+        response.memory_id, response.frames_written = memory.memory_id, memory.frames_written
+        response.message = f'{response.frames_written} frames loaded from {path}'
+        self._node.get_logger().info(response.message)
+        return response
+
+    def _put_in_place(self, memory: StarMemory, frame_id: str) -> None:
+        self._begin(memory.newest_stamp_ns)
+        self._live.go_on_from(memory, frame_id)
+
+    async def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        try:
+            await self._worker.run(self._reset)
+        except RuntimeError as error:  # of the device, or at shutdown
+            response.success = False
+            response.message = f'not reset: {error}'
+        else:
+            response.success = True
+            response.message = f'memory {self._live.memory_id} is empty'
+        self._node.get_logger().info(f'reset: {response.message}')
+        return response
+
+    def _reset(self) -> None:
+        self._begin(0)
+        self._live.reset()
+        self._live.publish()

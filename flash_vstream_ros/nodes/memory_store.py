@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder in which a frame handler's memories are saved: names in, files in that folder out."""
+
+import re
+from pathlib import Path
+
+DEFAULT_NAME = 'memory'
+PREVIOUS_NAME = 'previous'  # the stream before, where the stamps have jumped back
+_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}')
+
+
+class MemoryStore:
+    """Saved memories, in one folder.
+
+    :param folder: made where it is missing, when something is saved; empty: saving is off.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder).expanduser() if folder else None
+
+    def path(self, name: str) -> Path:
+        """The file of a name.
+
+        :param name: empty: the default.
+        :raises ValueError: saving is off, or the name could lead out of the folder.
+        """
+        if self._folder is None:
+            raise ValueError(
+                'memory_folder: expected a folder for saved memories, got nothing; set the '
+                'parameter memory_folder'
+            )
+        if name and not _NAME.fullmatch(name):
+            raise ValueError(
+                f'name: expected up to 100 letters, digits, . _ or - and no folder, because '
+                f'memories lie in {self._folder} only, got {name!r}'
+            )
+        path = self._folder / f'{name or DEFAULT_NAME}.safetensors'
+        if path.is_symlink() and not path.resolve().is_relative_to(self._folder.resolve()):
+            raise ValueError(f'name: {path} leads out of {self._folder}, to {path.resolve()}')
+        return path
+
+    def prepare(self) -> None:
+        """Make the folder.
+
+        :raises OSError: it cannot be made.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def set_aside(self, path: Path) -> Path:
+        """Rename a file that cannot be used, so that saving does not overwrite it.
+
+        :returns: its new path.
+        :raises OSError: it cannot be renamed.
+        """
+        numbers = iter(range(1, 10**6))
+        aside = next(
+            p for n in numbers if not (p := path.with_suffix(f'.refused{n}.safetensors')).exists()
+        )
+        path.rename(aside)
+        return aside

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Time messages <-> nanoseconds, without the weight of all conversions (those import torch)."""
+
+from builtin_interfaces.msg import Duration, Time
+
+NS_PER_S = 1_000_000_000
+
+
+def time_to_ns(stamp: Time | Duration) -> int:
+    """Message -> nanoseconds; also of a Duration."""
+    return stamp.sec * NS_PER_S + stamp.nanosec
+
+
+def ns_to_time(nanoseconds: int) -> Time:
+    """Nanoseconds -> message.
+
+    :raises ValueError: the time does not fit the message (32 bits of seconds).
+    """
+    seconds, rest = _split(nanoseconds)
+    return Time(sec=seconds, nanosec=rest)
+
+
+def seconds_to_duration(seconds: float) -> Duration:
+    """Seconds -> message.
+
+    :raises ValueError: the time does not fit the message (32 bits of seconds).
+    """
+    whole, rest = _split(round(seconds * NS_PER_S))
+    return Duration(sec=whole, nanosec=rest)
+
+
+def _split(nanoseconds: int) -> tuple[int, int]:
+    seconds, rest = divmod(int(nanoseconds), NS_PER_S)
+    if not -(2**31) <= seconds < 2**31:
+        raise ValueError(f'nanoseconds: expected a time within 2**31 s, got {nanoseconds}')
+    return seconds, rest

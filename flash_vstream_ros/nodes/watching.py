@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Standing questions: asked again at each new memory until an answer is probable enough."""
+
+import contextlib
+import time
+from dataclasses import dataclass, replace
+
+from rclpy._rclpy_pybind11 import RCLError
+from rclpy.action import ActionServer, CancelResponse
+from rclpy.action.server import ServerGoalHandle
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.task import Future
+
+from flash_vstream_ros.action import Watch
+from flash_vstream_ros.core.config import QuestionHandlerConfig
+from flash_vstream_ros.msg import Answer
+from flash_vstream_ros.nodes.memories import Memories
+from flash_vstream_ros.nodes.pending_question import PendingQuestion, Question
+from flash_vstream_ros.nodes.question_queue import QuestionQueue
+from flash_vstream_ros.nodes.running import awaitable
+from flash_vstream_ros.nodes.times import NS_PER_S, time_to_ns
+
+TICK_S = 0.02
+USUAL_RATE_HZ = 1.0
+PASSING = (Answer.OK, Answer.MEMORY_EMPTY, Answer.BUSY, Answer.TIMEOUT)  # the watch goes on
+
+
+@dataclass
+class _Watch:
+    """A standing question on its way."""
+
+    goal: ServerGoalHandle
+    question: Question
+    deadline: float
+    period_s: float
+    due: float = 0.0  # when it may be asked again
+    seen: tuple | None = None  # the memory it was asked about last
+    asked: int = 0
+    wake: Future | None = None
+    pending: PendingQuestion | None = None
+
+
+class Watching:
+    """The action ``watch``.
+
+    Costs less than asking in a loop: nothing is computed while the memory is the same, and all
+    questions about one memory share its prefix.
+
+    :param queue: answers; a watch stands in line as any other question does.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        config: QuestionHandlerConfig,
+        memories: Memories,
+        queue: QuestionQueue,
+    ) -> None:
+        self._node = node
+        self._config = config
+        self._memories = memories
+        self._queue = queue
+        self._watches: list[_Watch] = []
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(TICK_S, self._tick, clock=steady)
+        self._timer.cancel()  # runs only while something is watched
+        self._server = ActionServer(
+            node,
+            Watch,
+            'watch',
+            self._on_goal,
+            cancel_callback=lambda _: CancelResponse.ACCEPT,
+            callback_group=ReentrantCallbackGroup(),
+        )
+
+    async def _on_goal(self, goal: ServerGoalHandle) -> Watch.Result:
+        fault = _fault(goal.request)
+        if fault:
+            goal.abort()
+            return Watch.Result(answer=Answer(status=Answer.BAD_REQUEST, message=fault))
+        watch = self._begin(goal)
+        try:
+            answer = await self._until_reached(watch)
+        finally:
+            self._watches.remove(watch)
+        reached = _is_reached(goal.request, answer)
+        if reached:
+            goal.succeed()
+        elif goal.is_cancel_requested:
+            goal.canceled()
+        else:
+            goal.abort()
+        return Watch.Result(reached=reached, answer=answer, asked=watch.asked)
+
+    def _begin(self, goal: ServerGoalHandle) -> _Watch:
+        request = goal.request
+        timeout_s = time_to_ns(request.timeout) / NS_PER_S
+        watch = _Watch(
+            goal,
+            Question(
+                text=request.question,
+                choices=tuple(request.choices),
+                camera=request.camera,
+                min_stamp_ns=0,
+                timeout_s=self._config.default_timeout,
+                max_new_tokens=1,
+            ),
+            deadline=time.monotonic() + timeout_s if timeout_s else float('inf'),
+            period_s=1.0 / (request.max_rate or USUAL_RATE_HZ),
+        )
+        self._watches.append(watch)
+        if self._timer.is_canceled():
+            self._timer.reset()
+        return watch
+
+    async def _until_reached(self, watch: _Watch) -> Answer:
+        """Ask until the answer is there, or there is no point in going on."""
+        request = watch.goal.request
+        answer = Answer(status=Answer.MEMORY_EMPTY, message='nothing was memorised meanwhile')
+        while True:
+            watch.wake = awaitable(self._node)
+            why = await watch.wake
+            if why:
+                answer.status, answer.message = why
+                return answer
+            answer = await self._ask(watch)
+            if answer.status not in PASSING or _is_reached(request, answer):
+                return answer
+            with contextlib.suppress(RCLError):  # a reader too slow, or a node that is ending
+                watch.goal.publish_feedback(Watch.Feedback(answer=answer))
+
+    async def _ask(self, watch: _Watch) -> Answer:
+        now = time.monotonic()
+        watch.due = now + watch.period_s
+        left_s = min(watch.question.timeout_s, watch.deadline - now)
+        watch.pending = self._queue.ask(replace(watch.question, timeout_s=max(left_s, 0.0)))
+        answer = await watch.pending.answered
+        watch.pending = None
+        if answer.status == Answer.OK:
+            watch.asked += 1
+        elif answer.status in (Answer.BUSY, Answer.TIMEOUT):
+            watch.seen = None  # the same memory is worth another try
+        return answer
+
+    def _tick(self) -> None:
+        """Wake each watch that has something to do."""
+        now = time.monotonic()
+        for watch in self._watches:
+            if watch.goal.is_cancel_requested and watch.pending is not None:
+                self._queue.cancel(watch.pending)
+            if watch.wake is None or watch.wake.done():
+                continue
+            if watch.goal.is_cancel_requested:
+                watch.wake.set_result((Answer.CANCELLED, 'cancelled as asked'))
+            elif now >= watch.deadline:
+                why = f'timeout passed; asked {watch.asked} times, threshold not reached'
+                watch.wake.set_result((Answer.TIMEOUT, why))
+            elif now >= watch.due and self._is_new(watch):
+                watch.wake.set_result(None)
+        if not self._watches:
+            self._timer.cancel()
+
+    def _is_new(self, watch: _Watch) -> bool:
+        """Whether there is another memory than it was asked about last."""
+        memory = self._memories.newest(watch.question.camera)
+        key = None if memory is None else memory.snapshot.key
+        is_new = key != watch.seen or not self._queue.is_open
+        watch.seen = key
+        return is_new
+
+
+def _fault(request: Watch.Goal) -> str:
+    """Say what is impossible about a goal, by name; nothing where it can be watched."""
+    if not request.question.strip():
+        return f'question: expected some text, got {request.question!r}'
+    if len(request.choices) < 2 or not all(choice.strip() for choice in request.choices):
+        return f'choices: expected two or more with some text, got {list(request.choices)}'
+    if request.until not in request.choices:
+        return f'until: expected one of {list(request.choices)}, got {request.until!r}'
+    if not 0.0 < request.threshold <= 1.0:
+        return f'threshold: expected above 0, at most 1, got {request.threshold}'
+    if not 0.0 <= request.max_rate <= 1000.0:
+        return f'max_rate: expected 0 to 1000 per second, got {request.max_rate}'
+    if time_to_ns(request.timeout) < 0:
+        return f'timeout: expected 0 or more, got {time_to_ns(request.timeout)} ns'
+    return ''
+
+
+def _is_reached(request: Watch.Goal, answer: Answer) -> bool:
+    if answer.status != Answer.OK or not answer.choice_probabilities:
+        return False
+    place = list(request.choices).index(request.until)
+    return answer.choice_probabilities[place] >= request.threshold

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of saved memories: whatever is asked for, the file lies in the folder."""
+
+import pytest
+
+from flash_vstream_ros.core.config import FrameHandlerConfig
+from flash_vstream_ros.nodes.memory_store import MemoryStore
+
+
+@pytest.mark.parametrize(
+    ('name', 'file'), [('', 'memory'), ('kitchen-2', 'kitchen-2'), ('a.b', 'a.b')]
+)
+def test_a_name_is_a_file_in_the_folder(tmp_path, name, file):
+    assert MemoryStore(str(tmp_path)).path(name) == tmp_path / f'{file}.safetensors'
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['../up', '/etc/passwd', 'a/b', '..', '.', '.hidden', 'a\\b', 'a b', 'a\0b', 'ä', 'x' * 101],
+)
+def test_a_name_that_could_lead_out_of_the_folder_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match='name: expected') as error:
+        MemoryStore(str(tmp_path)).path(name)
+    assert repr(name) in str(error.value)
+    assert str(tmp_path) in str(error.value)
+
+
+def test_a_link_out_of_the_folder_is_refused_and_one_within_is_not(tmp_path):
+    folder = tmp_path / 'memories'
+    folder.mkdir()
+    (folder / 'out.safetensors').symlink_to(tmp_path / 'elsewhere.safetensors')
+    (folder / 'in.safetensors').symlink_to(folder / 'memory.safetensors')
+    store = MemoryStore(str(folder))
+    with pytest.raises(ValueError, match='leads out of'):
+        store.path('out')
+    assert store.path('in').name == 'in.safetensors'
+
+
+def test_without_a_folder_saving_is_off():
+    with pytest.raises(ValueError, match='set the parameter memory_folder'):
+        MemoryStore('').path('')
+
+
+def test_what_is_set_aside_is_never_overwritten(tmp_path):
+    store = MemoryStore(str(tmp_path))
+    for content in ('first', 'second'):
+        store.path('').write_text(content)
+        store.set_aside(store.path(''))
+    aside = sorted(path.read_text() for path in tmp_path.iterdir())
+    assert aside == ['first', 'second']
+
+
+@pytest.mark.parametrize('name', ['autosave_minutes', 'save_at_shutdown', 'restore_at_start'])
+def test_saving_needs_a_folder(name):
+    with pytest.raises(ValueError, match=f'memory_folder: expected a folder for {name}'):
+        FrameHandlerConfig(**{name: 1.0 if name == 'autosave_minutes' else True})
