@@ -57,7 +57,7 @@ def test_its_checkpoint_is_in_the_published_layout():
     config = json.loads((MODEL / 'config.json').read_text())
     assert config['model_type'] == 'vstream'
     vstream = FlashVStream.from_pretrained(MODEL)  # strict: each key, each shape
-    assert vstream.geometry.tokens == 144
+    assert vstream.geometry.tokens == 272
 
 
 def test_most_of_its_answers_are_right(answers):

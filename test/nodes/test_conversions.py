@@ -137,7 +137,7 @@ def _set(name, value):
         (_set('abstract_slots', 24), 'features'),
         (_set('temporal_side', 5), 'features'),
         (_set('feature_width', 41), 'features'),
-        (_set('feature_width', 0), 'features'),
+        (_set('feature_width', 0), 'feature_width'),
         (_cut('temporal_weights'), 'temporal_weights'),
         (_set('temporal_weights', array('Q', [2**63, 2**63 - 29] + 23 * [1])), 'temporal_weights'),
         (_set('frames_written', 29), 'frames_written'),
