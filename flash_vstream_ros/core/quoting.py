@@ -21,7 +21,7 @@ def quote(value: Any) -> str:
     :param value: anything that came from outside: text, numbers, parsed JSON, arrays.
     :returns: at most :data:`LONGEST` characters.
     """
-    return shorten(_REPR.repr(value))
+    return _cut(_REPR.repr(value).replace('\n', ' '))
 
 
 def shorten(text: Any) -> str:
@@ -29,5 +29,8 @@ def shorten(text: Any) -> str:
 
     :returns: at most :data:`LONGEST` characters.
     """
-    line = ' '.join(str(text).split())
+    return _cut(' '.join(str(text).split()))
+
+
+def _cut(line: str) -> str:
     return line if len(line) <= LONGEST else f'{line[: LONGEST - 3]}...'

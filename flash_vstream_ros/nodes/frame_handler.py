@@ -91,7 +91,10 @@ class FrameHandler:
         self._services.stop()
         stamps = {decision.name.lower(): n for decision, n in self._sampler.counts.items()}
         # Not the node's logger: after SIGINT it can no longer publish what it logs.
-        logger.info(f'stamps: {stamps}; frames: {dict(self.counts)}')
+        logger.info(
+            f'images received: {self.counts["received"]}, lost: {self.counts["lost"]}; '
+            f'stamps: {stamps}; frames: {dict(self.counts)}'
+        )
 
     def _look(self) -> None:
         """Subscribe the camera, or leave it, as the node's state has it."""
