@@ -160,7 +160,7 @@ def test_a_full_disk_fails_the_save_and_keeps_the_one_before(
 ):
     folder.mkdir(parents=True)
     mounted = (
-        shutil.which('mount') and os.system(f'mount -t tmpfs -o size=2m none "{folder}"') == 0
+        shutil.which('mount') and os.system(f'mount -t tmpfs -o size=64m none "{folder}"') == 0
     )
     if not mounted:
         pytest.skip('cannot mount a small disk here')
