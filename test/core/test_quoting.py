@@ -7,7 +7,9 @@ import pytest
 from flash_vstream_ros.core.quoting import LONGEST, quote, shorten
 
 
-@pytest.mark.parametrize('value', ['', "it's", 'two  spaces', 'a\nb\0', '\ud800', 3, None, [1, 'b'], {'a': 1.5}])
+@pytest.mark.parametrize(
+    'value', ['', "it's", 'two  spaces', 'a\nb\0', '\ud800', 3, None, [1, 'b'], {'a': 1.5}]
+)
 def test_a_short_value_is_shown_whole(value):
     assert quote(value) == repr(value)
 
