@@ -10,8 +10,14 @@ model=${1:-models/patrol-tiny}
 
 simulate test10 10 30 36 12 --seed 2000000
 simulate test120 120 10 108 12 --seed 2001000
+# Baselines that were trained on their own input, where scripts/train_patrol_tiny.sh has left them.
+retrained=()
+for input in uniform newest_10 neighbours; do
+  checkpoint=$runs/seed0/end_$input/checkpoint
+  [ ! -e "$checkpoint" ] || retrained+=(--input "$input=$checkpoint")
+done
 for minutes in 10 120; do
   vstream extract "$data/test$minutes" --model "$model" --out "$data/features_test" --side 4
   vstream evaluate --model "$model" --data "$data/test$minutes" --features "$data/features_test" \
-    --out "$runs/results$minutes" --input all
+    --out "$runs/results$minutes" --input all "${retrained[@]}"
 done

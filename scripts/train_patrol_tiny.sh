@@ -33,4 +33,10 @@ for step in 1:stage1 2:stage2; do
     --set seed="$seed" --set init="$previous" --set out="$out"
   previous=$out/checkpoint
 done
-echo "trained: $previous"
+
+# The end of stage 2 on the memory and, for a fair comparison, on other inputs from the same weights.
+for input in star uniform newest_10 neighbours; do
+  train --stage 2 --config "$recipe/stage2_end.yaml" --set seed="$seed" --set memory_input="$input" \
+    --set init="$previous" --set out="$runs/seed$seed/end_$input"
+done
+echo "trained: $runs/seed$seed/end_star/checkpoint"

@@ -236,6 +236,7 @@ def test_a_question_handler_that_is_interrupted_ends_well_and_finds_the_memory_a
 def test_a_frame_handler_that_dies_and_starts_again_begins_a_new_memory(robot, vstream):
     robot.see(5, start_s=100)
     former = robot.memory.memory_id
+    robot.ask('Where?', max_new_tokens=1)  # the question handler has the memory as well
     robot.kill('frame_handler')
     orphaned = robot.ask('Where?', max_new_tokens=1)
     assert (orphaned.status, orphaned.memory_id) == (Answer.OK, former)

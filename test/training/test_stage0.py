@@ -51,10 +51,15 @@ def test_the_encoder_in_it_is_the_trained_one(run):
         assert torch.equal(parameter, trained[f'encoder.tower.{name}']), name
 
 
-def test_the_language_model_starts_wide(run):
-    language_model = FlashVStream.from_pretrained(run / 'checkpoint').language_model
-    weight = language_model.llama.model.layers[0].self_attn.q_proj.weight
-    assert weight.std().item() == pytest.approx(64**-0.5, rel=0.1)
+def test_the_language_model_starts_with_wide_embeddings_and_quiet_layers(run):
+    llama = FlashVStream.from_pretrained(run / 'checkpoint').language_model.llama
+    for weight in (llama.model.embed_tokens.weight, llama.lm_head.weight):
+        assert weight.std().item() == pytest.approx(64**-0.5, rel=0.1)
+    for weight in llama.model.layers[0].parameters():
+        if weight.ndim == 2:
+            assert weight.std().item() == pytest.approx(0.3 * 64**-0.5, rel=0.1)
+        else:
+            assert torch.equal(weight, torch.ones_like(weight)), 'norms are as they were'
 
 
 def test_a_finished_run_is_not_trained_again(run):
