@@ -69,7 +69,8 @@ _VISION_VALUES = (
     'initializer_range',
 )
 _MOST_LAYERS = 1000
-_LARGEST_SIZE = 65536  # of a memory, as its message has it
+# Of a width, a side, a number of slots; the message of a memory may claim no more either.
+LARGEST_SIZE = 65536
 
 
 @dataclass(frozen=True)
@@ -154,9 +155,9 @@ def _vision_config(values: Mapping[str, Any]) -> CLIPVisionConfig:
     config = _transformers_config(CLIPVisionConfig, values, _VISION_VALUES)
     for name in ('image_size', 'patch_size'):
         value = getattr(config, name)
-        if type(value) is not int or not 1 <= value <= _LARGEST_SIZE:
+        if type(value) is not int or not 1 <= value <= LARGEST_SIZE:
             raise CheckpointError(
-                f'config.json: {name}: expected 1 to {_LARGEST_SIZE} pixels, got {quote(value)}'
+                f'config.json: {name}: expected 1 to {LARGEST_SIZE} pixels, got {quote(value)}'
             )
     return config
 
@@ -176,7 +177,7 @@ def _transformers_config(kind: type, values: Mapping[str, Any], names: Sequence[
 
 def _whole_number(config: Mapping[str, Any], key: str, default: int) -> int:
     value = config.get(key, default)
-    if type(value) is not int or abs(value) > _LARGEST_SIZE:
+    if type(value) is not int or abs(value) > LARGEST_SIZE:
         raise CheckpointError(f'config.json: {key}: expected a whole number, got {quote(value)}')
     return value
 
@@ -184,7 +185,7 @@ def _whole_number(config: Mapping[str, Any], key: str, default: int) -> int:
 def _check_sizes(geometry: MemoryGeometry) -> None:
     for item in fields(geometry):
         value = getattr(geometry, item.name)
-        if item.type is int and value > _LARGEST_SIZE:
+        if item.type is int and value > LARGEST_SIZE:
             raise CheckpointError(
-                f'config.json: {item.name}: expected at most {_LARGEST_SIZE}, got {quote(value)}'
+                f'config.json: {item.name}: expected at most {LARGEST_SIZE}, got {quote(value)}'
             )

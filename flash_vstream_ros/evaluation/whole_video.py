@@ -65,6 +65,7 @@ class WholeVideoInput:
         detail = torch.stack(self._maps)  # (T, Q * Q, D)
         coarse = pool(detail.unflatten(1, (g.detail_side, -1)), g.temporal_side)  # (T, P * P, D)
         clusters = cluster_video(coarse.flatten(1).numpy(), g.temporal_slots, g.temporal_half_life)
+        weights = self._weights()
         stamps = np.array(self._stamps_ns)
         in_time = sorted(clusters, key=lambda c: (stamps[c] - stamps[0]).mean())
         whole = detail.mean(1).to(self._source.device)
@@ -72,19 +73,20 @@ class WholeVideoInput:
             'abstract': attend_video(
                 whole, self._source.attention, g.abstract_slots, g.update_ratio
             ),
-            'temporal': torch.stack([self._centroid(coarse, c) for c in in_time]).flatten(0, 1),
-            'retrieved': detail[self._nearest(clusters, coarse)].flatten(0, 1),
+            'temporal': torch.cat([_centroid(coarse, weights, c) for c in in_time]),
+            'retrieved': detail[self._nearest(clusters, coarse, weights)].flatten(0, 1),
             'spatial': detail[-g.spatial_slots :].flatten(0, 1),
         }
 
-    def _nearest(self, clusters: list[np.ndarray], coarse: Tensor) -> list[int]:
+    def _nearest(
+        self, clusters: list[np.ndarray], coarse: Tensor, weights: np.ndarray
+    ) -> list[int]:
         """Of the newest frames the one nearest to each of the heaviest clusters."""
         g = self.geometry
-        weights = self._weights()
         ranked = sorted(clusters, key=lambda c: (-weights[c].sum(), -self._stamps_ns[c.max()]))
         begin = max(len(coarse) - g.buffer_frames, 0)
         held = coarse[begin:].flatten(1)
-        centroids = [self._centroid(coarse, c).flatten() for c in ranked[: g.retrieved_slots]]
+        centroids = [_centroid(coarse, weights, c).flatten() for c in ranked[: g.retrieved_slots]]
         return [begin + int((held - c).square().sum(1).argmin()) for c in centroids]
 
     def _weights(self) -> np.ndarray:
@@ -92,12 +94,6 @@ class WholeVideoInput:
         frames, half_life = len(self._maps), self.geometry.temporal_half_life
         ages = np.arange(frames)[::-1]
         return 0.5 ** (ages / half_life) if half_life else np.ones(frames)
-
-    def _centroid(self, coarse: Tensor, cluster: np.ndarray) -> Tensor:
-        """Average the frames of a cluster by what they weigh now: (P * P, D) float32."""
-        weights = torch.from_numpy(self._weights()[cluster])
-        shares = weights / weights.sum().clamp(min=torch.finfo(torch.float64).tiny)
-        return torch.tensordot(shares, coarse[cluster].double(), 1).float()
 
 
 def cluster_video(points: np.ndarray, slots: int, half_life: float = 0.0) -> list[np.ndarray]:
@@ -132,6 +128,13 @@ def cluster_video(points: np.ndarray, slots: int, half_life: float = 0.0) -> lis
         if b < slots:
             _renew(costs, sums, masses, b)
     return [np.array(sorted(cluster)) for cluster in members]
+
+
+def _centroid(coarse: Tensor, weights: np.ndarray, cluster: np.ndarray) -> Tensor:
+    """Average the frames of a cluster by what they weigh: (P * P, D) float32."""
+    shares = torch.from_numpy(weights[cluster])
+    shares = shares / shares.sum().clamp(min=torch.finfo(torch.float64).tiny)
+    return torch.tensordot(shares, coarse[cluster].double(), 1).float()
 
 
 def _renew(costs: np.ndarray, sums: np.ndarray, masses: np.ndarray, row: int) -> None:

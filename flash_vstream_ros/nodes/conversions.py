@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from builtin_interfaces.msg import Time
 
+from flash_vstream_ros.core.model_config import LARGEST_SIZE
 from flash_vstream_ros.core.pipeline import Answer
 from flash_vstream_ros.core.snapshot import PARTS, MemorySnapshot, fits_float16
 from flash_vstream_ros.msg import Answer as AnswerMessage
@@ -20,7 +21,6 @@ from flash_vstream_ros.nodes.times import NS_PER_S, ns_to_time, time_to_ns
 
 _SIDES = {part: f'{part}_side' for part in PARTS}
 _SLOTS = {part: f'{part}_slots' for part in PARTS}
-LARGEST_SIZE = 65536  # of a width, a side, a number of slots
 _STAMP_ARRAYS = (
     'temporal_first_stamps',
     'temporal_last_stamps',

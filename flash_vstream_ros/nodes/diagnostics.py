@@ -16,6 +16,7 @@ from flash_vstream_ros.nodes.qos import LATCHED
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 PERIOD_S = 1.0
+RECENT_S = 30.0  # a fault that has not happened again for so long is over
 _PAGE_BYTES = 4096
 _MIB = 2**20
 

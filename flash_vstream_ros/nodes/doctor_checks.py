@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 
+from flash_vstream_ros.core.sampler import NS_PER_S
 from flash_vstream_ros.nodes.doctor_facts import (
     ERROR,
     OK,
@@ -19,7 +20,6 @@ from flash_vstream_ros.nodes.doctor_image_checks import check_image
 from flash_vstream_ros.nodes.doctor_machine_checks import check_clock, check_machine
 from flash_vstream_ros.nodes.topic_advice import LAUNCH
 
-NS_PER_S = 1_000_000_000
 LATE_S = 5.0  # a memory may be so far behind its camera, or LATE_FRAMES where they are rare
 LATE_FRAMES = 3
 # Processes with other values of these do not see each other; and what counts where one is not set.

@@ -12,8 +12,8 @@ from rclpy.task import Future
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 
-from flash_vstream_ros.msg import Answer, MemorySnapshot
-from flash_vstream_ros.nodes.conversions import NS_PER_S, ns_to_time, time_to_ns
+from flash_vstream_ros.msg import MemorySnapshot
+from flash_vstream_ros.nodes.ask_errors import status_name
 from flash_vstream_ros.nodes.doctor_facts import (
     AskFacts,
     ClockFacts,
@@ -23,11 +23,11 @@ from flash_vstream_ros.nodes.doctor_facts import (
 )
 from flash_vstream_ros.nodes.image_conversions import compressed_to_rgb, image_to_rgb
 from flash_vstream_ros.nodes.qos import LATCHED
+from flash_vstream_ros.nodes.times import NS_PER_S, seconds_to_duration, time_to_ns
 from flash_vstream_ros.nodes.topic_advice import COMPRESSED
 from flash_vstream_ros.srv import Ask
 
 QUESTION = 'What do you see?'
-STATUSES = {value: name for name, value in vars(Answer).items() if isinstance(value, int)}
 DEPTH = 10  # messages that wait for us
 STAMPS = 10_000  # are remembered
 
@@ -186,18 +186,20 @@ class AskWatch:
         self._began = time.monotonic()
         self._topics = tuple(cameras)
         self._answered: dict[str, AskFacts] = {}
-        timeout = ns_to_time(round(timeout_s * NS_PER_S))
+        timeout = seconds_to_duration(timeout_s)
         for topic, camera in cameras.items():
-            request = Ask.Request(question=QUESTION, camera=camera, max_new_tokens=1)
-            request.timeout.sec, request.timeout.nanosec = timeout.sec, timeout.nanosec
+            request = Ask.Request(
+                question=QUESTION, camera=camera, max_new_tokens=1, timeout=timeout
+            )
             future = client.call_async(request)
             future.add_done_callback(lambda done, topic=topic: self._note(topic, done))
 
     def _note(self, topic: str, done: Future) -> None:
         answer = done.result().answer
-        status = STATUSES.get(answer.status, str(answer.status))
         seconds = time.monotonic() - self._began
-        self._answered[topic] = AskFacts(topic, status, answer.message, seconds)
+        self._answered[topic] = AskFacts(
+            topic, status_name(answer.status), answer.message, seconds
+        )
 
     @property
     def is_done(self) -> bool:

@@ -14,6 +14,7 @@ from flash_vstream_ros.core.sampler import Decision
 from flash_vstream_ros.nodes.camera import Camera
 from flash_vstream_ros.nodes.diagnostics import (
     ERROR,
+    RECENT_S,
     WARN,
     Durations,
     Rate,
@@ -22,8 +23,6 @@ from flash_vstream_ros.nodes.diagnostics import (
 )
 from flash_vstream_ros.nodes.live_memory import LiveMemory
 from flash_vstream_ros.nodes.topic_graph import node_of
-
-RECENT_S = 30.0  # a fault that has not happened again for so long is over
 
 
 class FrameDiagnostics:

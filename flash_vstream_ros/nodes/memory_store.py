@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The folder in which a frame handler's memories are saved: names in, files in that folder out."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -52,9 +53,7 @@ class MemoryStore:
         :returns: its new path.
         :raises OSError: it cannot be renamed.
         """
-        numbers = iter(range(1, 10**6))
-        aside = next(
-            p for n in numbers if not (p := path.with_suffix(f'.refused{n}.safetensors')).exists()
-        )
+        places = (path.with_suffix(f'.refused{n}.safetensors') for n in itertools.count(1))
+        aside = next(place for place in places if not place.exists())
         path.rename(aside)
         return aside

@@ -10,23 +10,17 @@ from rclpy.node import Node
 from flash_vstream_ros.core.config import QuestionHandlerConfig
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.msg import Answer
-from flash_vstream_ros.nodes.diagnostics import ERROR, WARN, Durations, machine_values, status
+from flash_vstream_ros.nodes.ask_errors import status_name
+from flash_vstream_ros.nodes.diagnostics import (
+    ERROR,
+    RECENT_S,
+    WARN,
+    Durations,
+    machine_values,
+    status,
+)
 from flash_vstream_ros.nodes.memories import Memories
 
-RECENT_S = 30.0  # a fault that has not happened again for so long is over
-STATUSES = {
-    getattr(Answer, name): name
-    for name in (
-        'OK',
-        'MEMORY_EMPTY',
-        'BUSY',
-        'TIMEOUT',
-        'CANCELLED',
-        'BAD_REQUEST',
-        'MODEL_ERROR',
-        'INACTIVE',
-    )
-}
 FAULTS = {
     Answer.MODEL_ERROR: (ERROR, 'the model failed'),
     Answer.BUSY: (WARN, 'questions were refused because too many waited'),
@@ -81,7 +75,10 @@ class QuestionDiagnostics:
             faults.append((WARN, 'not active: questions are answered INACTIVE'))
         values = {
             'questions pending': f'{pending} of {self._config.queue_size + 1}',
-            **{f'answers {name}': self._counts[number] for number, name in STATUSES.items()},
+            **{
+                f'answers {status_name(number)}': self._counts[number]
+                for number in range(Answer.OK, Answer.INACTIVE + 1)
+            },
             **self._first_token.values('first token'),
             **self._total.values('answer'),
             'model': self._config.model,

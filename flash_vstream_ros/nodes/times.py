@@ -3,7 +3,7 @@
 
 from builtin_interfaces.msg import Duration, Time
 
-NS_PER_S = 1_000_000_000
+from flash_vstream_ros.core.sampler import NS_PER_S
 
 
 def time_to_ns(stamp: Time | Duration) -> int:
