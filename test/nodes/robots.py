@@ -142,7 +142,7 @@ class Robot:
             )
             self.processes[program] = process.__enter__()
         wait_until(self._serves, f'both nodes serve: {self.log("frame_handler")}', 90.0)
-        wait_until(self._responds, 'responses arrive')
+        self._hear()
 
     def _readers(self) -> dict[tuple[int, ...], ReliabilityPolicy]:
         """Who reads the camera, by identity."""
@@ -169,16 +169,31 @@ class Robot:
             and self.acting.server_is_ready()
         )
 
-    def _responds(self) -> bool:
-        """A node that has not yet found who asks loses its first response: ask until one comes."""
+    def _hear(self) -> None:
+        """Ask until responses arrive: a node that has not yet found who asks loses its first.
+
+        Each round waits longer, so that a slow machine is told from a lost response.
+        """
+        missed = []
+        for timeout_s in (1.0, 2.0, 5.0, 10.0, 30.0):
+            missed.append(self._missed(timeout_s))
+            if not missed[-1]:
+                return
+        logs = '\n'.join(self.log(program) for program in self.processes)
+        raise AssertionError(f'no response to {missed}\n{logs}')
+
+    def _missed(self, timeout_s: float) -> str:
+        """Send every kind of request once; returns the one that got no response, or ''."""
+        request = 'ask'
         try:
-            result_of(self.send(''), 1.0)
-            goal = self.acting.send_goal_async(fill(AskAction.Goal(), ''))
+            result_of(self.send(''), timeout_s)
+            request = 'goal'
+            goal = result_of(self.acting.send_goal_async(fill(AskAction.Goal(), '')), timeout_s)
             for request in ('get_result_async', 'cancel_goal_async'):
-                result_of(getattr(result_of(goal, 1.0), request)(), 1.0)
+                result_of(getattr(goal, request)(), timeout_s)
         except AssertionError:
-            return False
-        return True
+            return request
+        return ''
 
     def refresh(self) -> None:
         """For the next test: all alive, memory empty, nothing pending."""
