@@ -205,6 +205,10 @@ class FrameHandlerConfig:
         minimum=0.1,
         maximum=3600.0,
     )
+    pose_frame: str = tunable(
+        '',
+        'TF frame, as map, in which it is remembered where the camera was; empty: it is not',
+    )
     autostart: bool = tunable(
         True, 'configure and activate by itself; false: a lifecycle manager does'
     )

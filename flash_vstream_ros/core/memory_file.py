@@ -19,6 +19,7 @@ from flash_vstream_ros.core.quoting import quote, shorten
 FORMAT = 'flash_vstream_ros/star_memory'
 VERSION = '2'
 _NOTE = 'note: '
+_ATTACHED = 'attached: '
 _TYPES = {'F32': torch.float32, 'F64': torch.float64, 'I64': torch.int64}  # of a state
 
 
@@ -31,15 +32,19 @@ def write_memory_file(
     state: Mapping[str, Tensor],
     about: Mapping[str, str],
     notes: Mapping[str, str] | None = None,
+    attached: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a memory's state so that the file is either the old one or the new one, never half.
 
     :param state: the tensors.
     :param about: what a reader must agree with (encoder fingerprint, geometry).
     :param notes: what a reader may like to know; see :func:`read_notes`.
+    :param attached: tensors that belong to it and that a reader can do without; see
+        :func:`read_attached`.
     :raises OSError: the file cannot be written; the one before is unharmed.
     """
-    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    named = {**state, **{_ATTACHED + name: value for name, value in (attached or {}).items()}}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in named.items()}
     metadata = {'format': FORMAT, 'version': VERSION, 'sha256': _digest(tensors), **about}
     metadata |= {_NOTE + name: value for name, value in (notes or {}).items()}
     write_atomically(path, save(tensors, metadata))
@@ -80,10 +85,10 @@ def read_memory_file(
         metadata = file.metadata() or {}
         _check_metadata(path, metadata, about)
         _check_tensors(path, file, expected)
-        tensors = {name: file.get_tensor(name) for name in expected}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if _digest(tensors) != metadata.get('sha256'):
         raise MemoryFileError(f'{path}: damaged: its content is not what was written')
-    return tensors
+    return {name: tensors[name] for name in expected}
 
 
 def read_notes(path: Path) -> dict[str, str]:
@@ -95,6 +100,17 @@ def read_notes(path: Path) -> dict[str, str]:
     with _opened(path) as file:
         metadata = file.metadata() or {}
     return {k.removeprefix(_NOTE): v for k, v in metadata.items() if k.startswith(_NOTE)}
+
+
+def read_attached(path: Path) -> dict[str, Tensor]:
+    """Read the tensors that were attached to a memory. :func:`read_memory_file` checks the digest.
+
+    :raises OSError: the file cannot be read.
+    :raises MemoryFileError: it is no safetensors file.
+    """
+    with _opened(path) as file:
+        names = [name for name in file.keys() if name.startswith(_ATTACHED)]  # noqa: SIM118
+        return {name.removeprefix(_ATTACHED): file.get_tensor(name) for name in names}
 
 
 @contextlib.contextmanager
@@ -125,6 +141,8 @@ def _check_tensors(path: Path, file: Any, expected: Mapping[str, Tensor]) -> Non
     found = {name: _claim(file, name) for name in file.keys()}  # noqa: SIM118, no dictionary
     wanted = {name: f'{t.dtype} of shape {tuple(t.shape)}' for name, t in expected.items()}
     for name in wanted.keys() | found.keys():
+        if name.startswith(_ATTACHED):
+            continue
         one, other = wanted.get(name, 'nothing'), found.get(name, 'nothing')
         if one != other:
             name = name if name in wanted else quote(name)

@@ -202,15 +202,22 @@ class StarMemory(nn.Module):
         stamps_ns = self.buffer.stamps_ns[slots].cpu().numpy()
         return {part: self.buffer.detail[slots], f'{part}_stamps_ns': stamps_ns}
 
-    def save(self, path: str | os.PathLike, notes: Mapping[str, str] | None = None) -> None:
+    def save(
+        self,
+        path: str | os.PathLike,
+        notes: Mapping[str, str] | None = None,
+        attached: Mapping[str, Tensor] | None = None,
+    ) -> None:
         """Write the memory to a file: all of it or nothing, also on a full disk.
 
         :param notes: what is said beside it; see
             :func:`~flash_vstream_ros.core.memory_file.read_notes`.
+        :param attached: tensors saved with it; see
+            :func:`~flash_vstream_ros.core.memory_file.read_attached`.
         :raises OSError: the file cannot be written; what was there before is unharmed.
         """
         about = {'encoder_id': self.encoder_id, 'geometry': json.dumps(asdict(self.geometry))}
-        write_memory_file(Path(path), self.state_dict(), about, notes)
+        write_memory_file(Path(path), self.state_dict(), about, notes, attached)
 
     @classmethod
     def load(

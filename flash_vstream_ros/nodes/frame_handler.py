@@ -18,6 +18,7 @@ from flash_vstream_ros.core.config import FrameHandlerConfig
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.sampler import Decision, FrameSampler
 from flash_vstream_ros.nodes.camera import Camera
+from flash_vstream_ros.nodes.camera_poses import CameraPoses
 from flash_vstream_ros.nodes.conversions import time_to_ns
 from flash_vstream_ros.nodes.diagnostics import Diagnostics
 from flash_vstream_ros.nodes.frame_diagnostics import FrameDiagnostics
@@ -26,10 +27,13 @@ from flash_vstream_ros.nodes.image_conversions import (
     converter_name,
     image_to_rgb,
 )
+from flash_vstream_ros.nodes.key_frames import KeyFrames
 from flash_vstream_ros.nodes.live_memory import LiveMemory
 from flash_vstream_ros.nodes.managed import ManagedNode
 from flash_vstream_ros.nodes.memory_services import MemoryServices
+from flash_vstream_ros.nodes.memory_view import MemoryView
 from flash_vstream_ros.nodes.running import Worker, run_node
+from flash_vstream_ros.nodes.seen_frames import SeenFrames
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +63,19 @@ class FrameHandler:
         self._camera: Camera | None = None
         self._is_active, self._is_enabled = False, True
         self._worker = Worker(node)
+        poses = CameraPoses(node, config.pose_frame) if config.pose_frame else None
+        geometry = self._vstream.geometry
         self._live = LiveMemory(
-            node, self._vstream, config.publish_rate, self._submit, self.counts, self._refuse
+            node,
+            self._vstream,
+            config.publish_rate,
+            self._submit,
+            self.counts,
+            self._refuse,
+            SeenFrames(geometry, poses),
         )
+        KeyFrames(node, self._live, self._worker)
+        self._view = MemoryView(node, self._live, self._worker, geometry)
         self._services = MemoryServices(node, config, self._live, self._worker, self._begin)
         self._diagnostics = FrameDiagnostics(node, config, self._vstream, self._live, self.counts)
         Diagnostics(node, self._statuses)
@@ -88,6 +102,7 @@ class FrameHandler:
         self._is_active = False
         self._look()
         self._worker.stop()
+        self._view.stop()
         self._services.stop()
         stamps = {decision.name.lower(): n for decision, n in self._sampler.counts.items()}
         # Not the node's logger: after SIGINT it can no longer publish what it logs.

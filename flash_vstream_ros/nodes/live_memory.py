@@ -3,17 +3,48 @@
 
 import copy
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from rclpy.node import Node
+from torch import Tensor
 
-from flash_vstream_ros.core.memory_file import read_notes
+from flash_vstream_ros.core.memory_file import read_attached, read_notes
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.core.star_memory import StarMemory
+from flash_vstream_ros.msg import MemorySnapshot as MemorySnapshotMessage
 from flash_vstream_ros.nodes.memory_publisher import MemoryPublisher
+from flash_vstream_ros.nodes.moments import Places
+from flash_vstream_ros.nodes.seen_frames import SeenFrames
+from flash_vstream_ros.replay.thumbnails import ThumbnailStore
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A memory with all that a person can see of it. Never changes.
+
+    :param frame_id: of the camera.
+    """
+
+    snapshot: MemorySnapshot
+    places: Places
+    thumbnails: ThumbnailStore
+    frame_id: str
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What lies beside a memory in its file.
+
+    :param notes: by name: ``frame_id`` of the camera.
+    :param attached: pictures and poses; see :meth:`SeenFrames.attached`.
+    """
+
+    notes: Mapping[str, str] = field(default_factory=dict)
+    attached: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class LiveMemory:
@@ -21,6 +52,7 @@ class LiveMemory:
 
     :param submit: puts work at the end of the worker's line.
     :param on_refusal: called with what is wrong with a frame that only the GPU could refuse.
+    :param seen: pictures and poses of its frames.
     """
 
     def __init__(
@@ -31,13 +63,18 @@ class LiveMemory:
         submit: Callable[[Callable[[], None]], object],
         counts: Counter[str],
         on_refusal: Callable[[ValueError], None],
+        seen: SeenFrames,
     ) -> None:
         self._vstream = vstream
         self._memory = vstream.new_memory()
         self._empty = self._memory.snapshot()
         self._counts = counts
         self._on_refusal = on_refusal
-        self._publisher = MemoryPublisher(node, publish_rate, self.snapshot, submit, counts)
+        self._seen = seen
+        self._logger = node.get_logger()
+        self._publisher = MemoryPublisher(
+            node, publish_rate, self.snapshot, submit, counts, seen.describe
+        )
 
     @property
     def memory_id(self) -> int:
@@ -59,7 +96,9 @@ class LiveMemory:
 
         :raises ValueError: the frame cannot be memorised; the memory is as it was.
         """
-        self._vstream.write(self._memory, frame, stamp_ns)
+        feature = self._vstream.encode(frame[None])[0]
+        self._memory.write(feature, stamp_ns)
+        self._seen.add(frame, stamp_ns, frame_id, feature, self.snapshot)
         self._counts['memorised'] += 1
         self._publisher.frame_id = frame_id
         self._publisher.note_change()
@@ -77,28 +116,41 @@ class LiveMemory:
     def reset(self) -> None:
         """Begin a new stream; published when it is time."""
         self._memory.reset()
+        self._seen.clear()
         self._publisher.note_change()
 
     def publish(self) -> None:
         """Publish at once."""
         self._publisher.publish()
 
-    def branch(self) -> tuple[StarMemory, dict[str, str]]:
-        """Copy the memory as it is, for another thread to save, with what is noted beside it."""
-        self.snapshot()  # a refused frame is not to be saved
-        return copy.deepcopy(self._memory), {'frame_id': self._publisher.frame_id}
+    def show(self) -> Shown:
+        """Read the memory with its pictures."""
+        snapshot, message = self.snapshot(), MemorySnapshotMessage()
+        self._seen.describe(snapshot, message)
+        places = Places.of(message)
+        frame_id = self._publisher.frame_id
+        return Shown(snapshot, places, self._seen.thumbnails.copy(), frame_id)
 
-    def read(self, path: Path) -> tuple[StarMemory, str]:
+    def branch(self) -> tuple[StarMemory, Saved]:
+        """Copy the memory as it is, for another thread to save, with what is saved beside it."""
+        self.snapshot()  # a refused frame is not to be saved
+        notes = {'frame_id': self._publisher.frame_id}
+        return copy.deepcopy(self._memory), Saved(notes, self._seen.attached())
+
+    def read(self, path: Path) -> tuple[StarMemory, Saved]:
         """Read a saved memory. Any thread.
 
-        :returns: the memory, and ``frame_id`` of its camera.
         :raises OSError: the file cannot be read.
         :raises MemoryFileError: it holds no memory that this model can use.
         """
-        return self._vstream.load_memory(path), read_notes(path).get('frame_id', '')
+        memory = self._vstream.load_memory(path)
+        return memory, Saved(read_notes(path), read_attached(path))
 
-    def go_on_from(self, memory: StarMemory, frame_id: str) -> None:
+    def go_on_from(self, memory: StarMemory, saved: Saved) -> None:
         """Put another memory in place of the present one, and publish it."""
         self._memory = memory
-        self._publisher.frame_id = frame_id
+        fault = self._seen.restore(saved.attached)
+        if fault:
+            self._logger.error(f'the memory is loaded without its pictures: {fault}')
+        self._publisher.frame_id = saved.notes.get('frame_id', '')
         self._publisher.publish()

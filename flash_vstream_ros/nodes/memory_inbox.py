@@ -10,6 +10,7 @@ from rclpy.node import Node
 from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.msg import MemorySnapshot as MemorySnapshotMessage
 from flash_vstream_ros.nodes.conversions import message_to_snapshot
+from flash_vstream_ros.nodes.moments import NO_PLACES, Places
 from flash_vstream_ros.nodes.qos import LATCHED
 
 
@@ -20,6 +21,7 @@ class ReceivedMemory:
     snapshot: MemorySnapshot
     camera: str  # frame_id of its camera
     arrived: float  # time.monotonic()
+    places: Places = NO_PLACES
 
 
 class MemoryInbox:
@@ -60,11 +62,13 @@ class MemoryInbox:
     def _receive(self, message: MemorySnapshotMessage) -> None:
         try:
             self._check_encoder(message)
-            snapshot = message_to_snapshot(message)
+            snapshot, places = message_to_snapshot(message), Places.from_message(message)
         except ValueError as error:
             self._refuse(str(error))
         else:
-            self.newest = ReceivedMemory(snapshot, message.header.frame_id, time.monotonic())
+            self.newest = ReceivedMemory(
+                snapshot, message.header.frame_id, time.monotonic(), places
+            )
             self.fault = ''
         self._on_arrival()
 

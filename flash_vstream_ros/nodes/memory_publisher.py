@@ -24,6 +24,7 @@ class MemoryPublisher:
     :param read: returns the newest snapshot; runs on the worker.
     :param submit: puts work at the end of the worker's line.
     :param counts: counts what could not be published.
+    :param describe: fills in what a message says of a snapshot besides. Runs on the worker.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class MemoryPublisher:
         read: Callable[[], Snapshot],
         submit: Callable[[Callable[[], None]], object],
         counts: Counter[str],
+        describe: Callable[[Snapshot, MemorySnapshot], None],
     ) -> None:
         self._node = node
         self._period_s = 1.0 / publish_rate
         self._read = read
         self._submit = submit
         self._counts = counts
+        self._describe = describe
         self._publisher = node.create_publisher(MemorySnapshot, 'memory', LATCHED)
         self._published = float('-inf')
         self._is_unpublished = False
@@ -60,6 +63,7 @@ class MemoryPublisher:
         """Publish at once. Runs on the worker."""
         self.newest = self._read()
         message = snapshot_to_message(self.newest, MemorySnapshot(), self.frame_id)
+        self._describe(self.newest, message)
         try:
             self._publisher.publish(message)
         except RCLError as error:  # a reader too slow for a reliable topic; the timer tries again

@@ -13,7 +13,7 @@ from std_srvs.srv import Trigger
 
 from flash_vstream_ros.core.config import FrameHandlerConfig
 from flash_vstream_ros.core.star_memory import StarMemory
-from flash_vstream_ros.nodes.live_memory import LiveMemory
+from flash_vstream_ros.nodes.live_memory import LiveMemory, Saved
 from flash_vstream_ros.nodes.memory_store import PREVIOUS_NAME, MemoryStore
 from flash_vstream_ros.nodes.running import Worker
 from flash_vstream_ros.srv import LoadMemory, SaveMemory
@@ -105,11 +105,11 @@ class MemoryServices:
         if not name:
             self._saved = (self._live.memory_id, self._live.newest_stamp_ns)
 
-    def _write(self, path: Path, memory: StarMemory, notes: dict[str, str]) -> int:
+    def _write(self, path: Path, memory: StarMemory, beside: Saved) -> int:
         """Write a copy; returns the frames in it."""
         began = time.monotonic()
         self._store.prepare()
-        memory.save(path, notes)
+        memory.save(path, beside.notes, beside.attached)
         frames = memory.frames_written
         self._node.get_logger().info(
             f'{frames} frames saved to {path} in {time.monotonic() - began:.2f} s'
@@ -142,8 +142,8 @@ class MemoryServices:
     ) -> LoadMemory.Response:
         try:
             path = self._store.path(request.name)
-            memory, frame_id = await self._saver.run(self._live.read, path)
-            await self._worker.run(self._put_in_place, memory, frame_id)
+            memory, beside = await self._saver.run(self._live.read, path)
+            await self._worker.run(self._put_in_place, memory, beside)
         except (ValueError, OSError, RuntimeError) as error:
             response.message = f'not loaded: {error}; the memory is as it was'
             self._node.get_logger().error(response.message)
@@ -154,9 +154,9 @@ class MemoryServices:
         self._node.get_logger().info(response.message)
         return response
 
-    def _put_in_place(self, memory: StarMemory, frame_id: str) -> None:
+    def _put_in_place(self, memory: StarMemory, beside: Saved) -> None:
         self._begin(memory.newest_stamp_ns)
-        self._live.go_on_from(memory, frame_id)
+        self._live.go_on_from(memory, beside)
 
     async def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         try:

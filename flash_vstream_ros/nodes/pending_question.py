@@ -17,6 +17,7 @@ from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.nodes.asked import LONGEST_TIMEOUT_S
 from flash_vstream_ros.nodes.conversions import FINISHED, describe_snapshot, ros_text
 from flash_vstream_ros.nodes.memory_inbox import ReceivedMemory
+from flash_vstream_ros.nodes.moments import moments_of
 from flash_vstream_ros.nodes.times import NS_PER_S, time_to_ns
 from flash_vstream_ros.srv import Ask as AskService
 
@@ -149,6 +150,8 @@ class PendingQuestion:
             describe_snapshot(answer, self._memory.snapshot)
             answer.camera = self._memory.camera
             answer.key_stamps = [s for s in answer.key_stamps if self._is_asked_about(s)]
+            stretch = (self.question.from_ns, self.question.to_ns)
+            answer.moments = moments_of(self._memory.snapshot, self._memory.places, *stretch)
             answer.memory_age = now - self._memory.arrived
             answer.stale = self._is_stale
         self.answered.set_result(answer)

@@ -2,7 +2,7 @@
 """Small pictures of memorised frames, so that a person can see what a memory holds."""
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import cv2
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 WIDTH_PX = 400
 JPEG_QUALITY = 90
+_STATE = {
+    'stamps_ns': (np.int64, 1),
+    'sizes': (np.int64, 1),
+    'jpegs': (np.uint8, 1),
+    'features': (np.float32, 2),
+}  # types and dimensions
 
 
 class ThumbnailStore:
@@ -42,6 +48,41 @@ class ThumbnailStore:
         self._stamps_ns: list[int] = []
         self._jpegs: list[np.ndarray] = []
         self._features: list[np.ndarray] = []  # (D,) float32, of the whole frame
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All of it, as arrays to save."""
+        width = len(self._features[0]) if self._features else 0
+        return {
+            'stamps_ns': np.array(self._stamps_ns, np.int64),
+            'sizes': np.array([len(jpeg) for jpeg in self._jpegs], np.int64),
+            'jpegs': np.concatenate([np.zeros(0, np.uint8), *self._jpegs]),
+            'features': np.array(self._features, np.float32).reshape(len(self), width),
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray], width: int) -> None:
+        """Put back what :meth:`state` gave, from a file that may hold anything.
+
+        :param width: D of the features.
+        :raises ValueError: it is not what a store of this size gives.
+        """
+        for name, (dtype, ndim) in _STATE.items():
+            array = state.get(name)
+            if array is None or array.dtype != dtype or array.ndim != ndim:
+                raise ValueError(f'thumbnails: {name}: expected {ndim} dimensions of {dtype}')
+        stamps_ns, sizes, jpegs, features = (state[name] for name in _STATE)
+        count = len(stamps_ns)
+        if count > self._newest + self._older or len(sizes) != count or len(features) != count:
+            raise ValueError(
+                f'thumbnails: expected at most {self._newest + self._older}, as many stamps as '
+                f'sizes and features, got {count}, {len(sizes)} and {len(features)}'
+            )
+        if (count and features.shape[1] != width) or not np.isfinite(features).all():
+            raise ValueError(f'features: expected {width} finite values for each thumbnail')
+        if (np.diff(stamps_ns) <= 0).any() or (sizes < 0).any() or sizes.sum() != len(jpegs):
+            raise ValueError('thumbnails: stamps that do not grow, or sizes that do not add up')
+        self._stamps_ns = stamps_ns.tolist()
+        self._jpegs = np.split(jpegs, np.cumsum(sizes)[:-1]) if count else []
+        self._features = list(features)
 
     def __len__(self) -> int:
         return len(self._stamps_ns)
@@ -72,33 +113,58 @@ class ThumbnailStore:
         self._jpegs.append(_encode(frame))
         self._features.append(_whole(feature.flatten(0, -2)))
 
-    def at(self, stamp_ns: int) -> np.ndarray | None:
-        """The thumbnail of just this frame, (h, w, 3) uint8 RGB, or None."""
+    @property
+    def stamps_ns(self) -> list[int]:
+        """Stamps of all frames that have a thumbnail, in order."""
+        return list(self._stamps_ns)
+
+    def copy(self) -> 'ThumbnailStore':
+        """A store of its own with the same thumbnails, for another thread."""
+        other = ThumbnailStore(self._newest, self._older)
+        other._stamps_ns = list(self._stamps_ns)
+        other._jpegs = list(self._jpegs)
+        other._features = list(self._features)
+        return other
+
+    def jpeg(self, stamp_ns: int) -> bytes | None:
+        """The thumbnail of just this frame as a JPEG file, or None."""
         index = bisect_left(self._stamps_ns, stamp_ns)
         if index == len(self) or self._stamps_ns[index] != stamp_ns:
             return None
-        return _decode(self._jpegs[index])
+        return self._jpegs[index].tobytes()
+
+    def at(self, stamp_ns: int) -> np.ndarray | None:
+        """The thumbnail of just this frame, (h, w, 3) uint8 RGB, or None."""
+        jpeg = self.jpeg(stamp_ns)
+        return None if jpeg is None else _decode(np.frombuffer(jpeg, np.uint8))
 
     def key_frames(self, snapshot: 'MemorySnapshot') -> list[np.ndarray | None]:
         """The key frame of each temporal cluster: of the frames of its time the one most like it.
 
         :returns: (h, w, 3) uint8 RGB each; None where no frame of a cluster's time is kept.
         """
+        stamps_ns = self.key_stamps_ns(snapshot)
+        return [None if stamp_ns is None else self.at(stamp_ns) for stamp_ns in stamps_ns]
+
+    def key_stamps_ns(self, snapshot: 'MemorySnapshot') -> list[int | None]:
+        """The stamp of the key frame of each temporal cluster; None where none is kept."""
         indices = self._key_indices(snapshot)
-        return [None if index is None else _decode(self._jpegs[index]) for index in indices]
+        return [None if index is None else self._stamps_ns[index] for index in indices]
 
     def _key_indices(self, snapshot: 'MemorySnapshot') -> list[int | None]:
-        firsts = snapshot.temporal_first_stamps_ns.tolist()
-        lasts = snapshot.temporal_last_stamps_ns.tolist()
-        indices: list[int | None] = []
-        for centroid, first_ns, last_ns in zip(snapshot.temporal, firsts, lasts, strict=True):
-            start = bisect_left(self._stamps_ns, first_ns)
-            end = bisect_left(self._stamps_ns, last_ns + 1)
-            # A centroid is a mean of maps, so its mean over the patches is that of whole frames.
-            features = np.array(self._features[start:end])
-            distances = np.square(features - _whole(centroid)).sum(-1) if end > start else None
-            indices.append(None if distances is None else start + int(distances.argmin()))
-        return indices
+        if not len(self) or snapshot.is_empty:
+            return [None] * len(snapshot.temporal)
+        # A centroid is a mean of maps, so its mean over the patches is that of whole frames.
+        centroids = snapshot.temporal.float().mean(1).cpu().numpy()
+        features = np.array(self._features)
+        # Squared distances but for the norm of the centroid, which all frames have in common.
+        distances = np.square(features).sum(-1) - 2.0 * centroids @ features.T
+        starts = np.searchsorted(self._stamps_ns, snapshot.temporal_first_stamps_ns, 'left')
+        ends = np.searchsorted(self._stamps_ns, snapshot.temporal_last_stamps_ns, 'right')
+        return [
+            start + int(row[start:end].argmin()) if end > start else None
+            for row, start, end in zip(distances, starts.tolist(), ends.tolist(), strict=True)
+        ]
 
     def _thin_out(self, snapshot: 'MemorySnapshot') -> None:
         kept = list(range(len(self)))
@@ -131,5 +197,7 @@ def _encode(frame: np.ndarray) -> np.ndarray:
     return cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
 
 
-def _decode(jpeg: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+def _decode(jpeg: np.ndarray) -> np.ndarray | None:
+    """None: no picture; one of a damaged file, say."""
+    picture = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+    return None if picture is None else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)

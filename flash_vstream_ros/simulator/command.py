@@ -71,6 +71,10 @@ def add_simulate(verbs: Any) -> None:
     add('--asked-until', type=float, default=math.inf, metavar='S', help=text)
     text = 'what is asked and did not happen is easily told from what did: to begin training with'
     add('--clear-cut', action='store_true', help=text)
+    text = (
+        "ask questions of this of VStream-QA's types only, as 'Event Occurrence'; may be repeated"
+    )
+    add('--type', action='append', dest='types', metavar='TYPE', help=text)
     parser.set_defaults(run=lambda arguments: _simulate(parser, arguments))
 
 
@@ -114,6 +118,7 @@ def _simulate(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
             arguments.asked_at_once,
             arguments.asked_until,
             arguments.clear_cut,
+            *([tuple(arguments.types)] if arguments.types else []),
         )
         form.check(about)
         if arguments.streams == 1:

@@ -82,11 +82,13 @@ class Questioner:
 
     :param clear_cut: what is asked and did not happen differs from what did in all respects that
         chance gives, not in one: easier, for a model that does not know yet how to compare.
+    :param types: what is asked, some of :data:`TYPES`.
     """
 
     patrol: Patrol
     seed: int
     clear_cut: bool = False
+    types: Sequence[str] = TYPES
     _random: np.random.Generator = field(init=False)
 
     def __post_init__(self) -> None:
@@ -114,7 +116,7 @@ class Questioner:
     def ask(self, at_s: float, count: int) -> list[PatrolQuestion]:
         """Ask different questions at one moment, as many of each type as can be."""
         asked: dict[str, PatrolQuestion] = {}
-        kinds = [TYPES[i] for i in self._random.permutation(len(TYPES))]
+        kinds = [self.types[i] for i in self._random.permutation(len(self.types))]
         for number in range(TRIES * count):
             if len(asked) == count:
                 break

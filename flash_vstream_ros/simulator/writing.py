@@ -13,7 +13,7 @@ from flash_vstream_ros.replay.recording_writer import check_kind, write_recordin
 from flash_vstream_ros.simulator.description import DESCRIPTION_SUFFIX, PatrolDescription
 from flash_vstream_ros.simulator.events import Event
 from flash_vstream_ros.simulator.language import clause_of, sentence
-from flash_vstream_ros.simulator.questions import EARLIEST_S, Questioner
+from flash_vstream_ros.simulator.questions import EARLIEST_S, TYPES, Questioner
 from flash_vstream_ros.simulator.recording import draw_frame
 from flash_vstream_ros.simulator.world import Patrol
 
@@ -39,6 +39,7 @@ class Form:
     :param at_once: questions asked at the same moment.
     :param asked_until_s: the moment before which all of them are asked.
     :param clear_cut: what did not happen is easily told from what did.
+    :param types: of questions; see :data:`~flash_vstream_ros.simulator.questions.TYPES`.
     :raises ValueError: a value is out of range.
     """
 
@@ -49,6 +50,7 @@ class Form:
     at_once: int = 4
     asked_until_s: float = math.inf
     clear_cut: bool = False
+    types: tuple[str, ...] = TYPES
 
     def __post_init__(self) -> None:
         if self.format not in SUFFIXES:
@@ -57,6 +59,8 @@ class Form:
             raise ValueError(f'questions: expected 0 or more, got {self.questions}')
         if not 1 <= self.at_once <= MOST_AT_ONCE:
             raise ValueError(f'at_once: expected 1 to {MOST_AT_ONCE}, got {self.at_once}')
+        if not self.types or set(self.types) - set(TYPES):
+            raise ValueError(f'types: expected some of {list(TYPES)}, got {list(self.types)}')
         if not self.asked_until_s > EARLIEST_S:
             raise ValueError(
                 f'asked_until: expected more than {EARLIEST_S:g} seconds, got {self.asked_until_s}'
@@ -182,7 +186,7 @@ def question_entries(patrol: Patrol, name: str, form: Form) -> list[dict[str, An
     :param name: of the recording.
     :returns: entries of a question file, at most as many as asked for.
     """
-    questioner = Questioner(patrol, 0, form.clear_cut)
+    questioner = Questioner(patrol, 0, form.clear_cut, form.types)
     moments = -(-form.questions // form.at_once)
     questions = []
     times = questioner.times(moments, latest_s=form.asked_until_s) if moments else []

@@ -65,6 +65,15 @@ def test_clear_cut_questions_are_others_than_the_usual_ones(tmp_path: Path) -> N
     assert [q['end_time'] for q in clear] == [q['end_time'] for q in usual]
 
 
+def test_questions_of_some_types_only(tmp_path: Path) -> None:
+    types = ['Event Occurrence', 'Ordered Event Narrative']
+    options = ['--minutes', 5, '--rate', 1, '--size', '48x32', '--format', 'description']
+    options += [word for name in types for word in ('--type', name)]
+    assert simulate(tmp_path / 'p.json', *options) == 0
+    questions = json.loads((tmp_path / 'p.questions.json').read_text())
+    assert {q['answer_type'] for q in questions} == set(types)
+
+
 def test_storage_and_raw_images_of_a_bag(tmp_path: Path) -> None:
     options = ['--storage', 'sqlite3', '--raw', '--questions-per-stream', 0]
     assert simulate(tmp_path / 'p', *SMALL, *options) == 0
