@@ -60,7 +60,11 @@ def test_key_frames_are_the_frames_that_were_shown(robot, get_key_frames):
     for frame in response.key_frames:
         first, key, last = (
             time_to_ns(stamp)
-            for stamp in (frame.moment.first_stamp, frame.moment.key_stamp, frame.moment.last_stamp)
+            for stamp in (
+                frame.moment.first_stamp,
+                frame.moment.key_stamp,
+                frame.moment.last_stamp,
+            )
         )
         assert first <= key <= last
         assert frame.image.header.stamp == frame.moment.key_stamp
