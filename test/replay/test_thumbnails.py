@@ -128,3 +128,61 @@ def test_each_cluster_keeps_a_key_frame_however_long_the_stream(vstream: FlashVS
 def test_impossible_bounds_are_refused(newest: int, older: int) -> None:
     with pytest.raises(ValueError, match='expected newest >= 1 and older >= 2'):
         ThumbnailStore(newest, older)
+
+
+def filled() -> ThumbnailStore:
+    store = ThumbnailStore()
+    for i in range(6):
+        store.add((i + 1) * NS, frame(i * 40), feature(float(i)), never)
+    return store
+
+
+def test_a_copy_keeps_what_the_store_forgets() -> None:
+    store = filled()
+    copied = store.copy()
+    store.clear()
+    assert store.stamps_ns == []
+    assert copied.stamps_ns == [(i + 1) * NS for i in range(6)]
+    assert grey_of(copied.at(2 * NS)) == 40
+
+
+def test_a_store_restored_from_its_state_shows_the_same() -> None:
+    store, other = filled(), ThumbnailStore()
+    other.restore(store.state(), 8)
+    clusters = [(3, NS, 3 * NS, 2 * NS), (3, 4 * NS, 6 * NS, 5 * NS)]
+    memory = snapshot(clusters, centroids=[[1.0], [4.0]])
+    assert other.stamps_ns == store.stamps_ns
+    assert other.key_stamps_ns(memory) == store.key_stamps_ns(memory) == [2 * NS, 5 * NS]
+    assert [other.jpeg(s) for s in other.stamps_ns] == [store.jpeg(s) for s in store.stamps_ns]
+    empty = ThumbnailStore()
+    empty.restore(ThumbnailStore().state(), 8)
+    assert len(empty) == 0
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        {'stamps_ns': None},
+        {'stamps_ns': np.array([3, 2, 1, 4, 5, 6], np.int64)},
+        {'stamps_ns': np.arange(5)},
+        {'stamps_ns': np.arange(6.0)},
+        {'sizes': np.array([-1, 1, 1, 1, 1, 1], np.int64)},
+        {'sizes': np.ones(6, np.int64)},
+        {'features': np.zeros((6, 7), np.float32)},
+        {'features': np.full((6, 8), np.nan, np.float32)},
+        {'jpegs': np.zeros((1, 1), np.uint8)},
+    ],
+)
+def test_a_state_that_no_store_gave_is_refused(damage: dict[str, np.ndarray | None]) -> None:
+    state = {name: a for name, a in (filled().state() | damage).items() if a is not None}
+    store = ThumbnailStore()
+    with pytest.raises(ValueError, match=r'thumbnails|features'):
+        store.restore(state, 8)
+    assert len(store) == 0
+
+
+def test_a_picture_that_is_none_is_no_picture() -> None:
+    store, state = ThumbnailStore(), filled().state()
+    state['jpegs'] = np.zeros_like(state['jpegs'])
+    store.restore(state, 8)
+    assert store.at(NS) is None
