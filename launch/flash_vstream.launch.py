@@ -27,7 +27,7 @@ from flash_vstream_ros.nodes.environment import (
 
 # Parameter -> its type. The first group goes to both nodes, the second to the frame handler only.
 BOTH = {'model': str, 'device': str, 'dtype': str, 'use_sim_time': bool, 'autostart': bool}
-FRAME_HANDLER = {'image_transport': str, 'sample_rate': float}
+FRAME_HANDLER = {'image_transport': str, 'sample_rate': float, 'pose_frame': str}
 
 PARAMETERS = {
     'model': 'checkpoint: a folder in the published layout, or a hub id',
@@ -35,6 +35,7 @@ PARAMETERS = {
     'dtype': 'number type of the model: float32, float16 or bfloat16',
     'image_transport': 'raw or compressed',
     'sample_rate': 'frames memorised per second of stamp time (Hz)',
+    'pose_frame': 'TF frame, as map, in which it is remembered where the camera was',
     'use_sim_time': 'take the time from /clock: true or false',
     'autostart': 'configure and activate by themselves; false: a lifecycle manager does',
 }
