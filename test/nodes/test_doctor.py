@@ -26,6 +26,7 @@ from robots import PROGRAMS, Robot, SpunNode, image_message, picture
 from rosgraph_msgs.msg import Clock
 
 from flash_vstream_ros.__main__ import main
+from flash_vstream_ros.nodes import doctor_gathering
 from flash_vstream_ros.nodes.doctor_checks import diagnose
 from flash_vstream_ros.nodes.doctor_facts import ERROR, OK, SKIP, WARN, Finding, Level
 from flash_vstream_ros.nodes.doctor_gathering import Gathering, Options
@@ -35,6 +36,12 @@ from flash_vstream_ros.nodes.qos import LATCHED
 DOCTOR = [sys.executable, '-m', 'flash_vstream_ros', 'doctor']
 PATIENCE_S = 120.0  # nobody waits this long but a test that fails
 WATCH_S = 2.0
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    """Most robots here lack a node: a doctor who looks again need not wait long for it."""
+    monkeypatch.setattr(doctor_gathering, 'FIND_TIMEOUT_S', 1.5)
 
 
 def look(namespace: str, **options: object) -> list[Finding]:
