@@ -178,7 +178,8 @@ def test_each_of_several_cameras_has_its_frame_handler(launch):
         assert given.remaps['__ns'] == f'/flash_vstream/{name}'
         assert given.remaps['image'] == f'/{name}/image_raw'
         assert given.remaps['image/compressed'] == f'/{name}/image_raw/compressed'
-    assert programs['question_handler'].parameters['memories'] == ['front/memory', 'rear/memory']
+    memories = programs['question_handler'].parameters['memories']
+    assert list(memories) == ['front/memory', 'rear/memory']
 
 
 @pytest.mark.parametrize(
