@@ -19,6 +19,7 @@ class Answer:
     answer_tokens: int
     time_to_first_token: float  # seconds from the call
     total_time: float  # seconds from the call
+    prefix_ready: bool = False  # the memory had been read before the question came
 
 
 class AnswerClock:
@@ -28,6 +29,7 @@ class AnswerClock:
         self._started = started
         self._prompt_tokens = prompt_tokens
         self._first: float | None = None
+        self.prefix_ready = False
 
     def first_token(self) -> None:
         """Note the time of the first token; later calls change nothing."""
@@ -54,6 +56,7 @@ class AnswerClock:
             answer_tokens=len(token_ids),
             time_to_first_token=total if self._first is None else self._first,
             total_time=total,
+            prefix_ready=self.prefix_ready,
         )
 
 

@@ -63,6 +63,9 @@ class Sampling:
 GREEDY = Sampling()
 
 
+MOST_BRANCH_TOKENS = 512  # in one pass
+
+
 class ModelError(RuntimeError):
     """The model failed at its computation; says what to do."""
 
@@ -74,6 +77,18 @@ def _check_number(log_probability: float) -> None:
             'the model computed NaN instead of probabilities; its numbers may be too large for '
             'float16: choose dtype bfloat16 or float32'
         )
+
+
+def in_groups(answers: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
+    """Cut answers into groups of a bounded number of tokens, in order; at least one in each."""
+    group: list[Sequence[int]] = []
+    for answer in answers:
+        if group and sum(map(len, group)) + len(answer) > MOST_BRANCH_TOKENS:
+            yield group
+            group = []
+        group.append(answer)
+    if group:
+        yield group
 
 
 class LanguageModel(nn.Module):
@@ -141,20 +156,57 @@ class LanguageModel(nn.Module):
             logits = self._forward([int(token_id)], cache)[-1]
 
     @torch.no_grad()
-    def score(self, logits: Tensor, cache: DynamicCache, token_ids: Sequence[int]) -> float:
-        """Summed natural log-probability of one given answer; the cache is left as it was.
+    def score(
+        self, logits: Tensor, cache: DynamicCache, answers: Sequence[Sequence[int]]
+    ) -> list[float]:
+        """Summed natural log-probability of each of some given answers.
 
-        :param logits: (V,) of the answer's first token.
-        :param token_ids: the answer, at least one token.
+        One pass for all of them, side by side behind the question, each blind to the others; the
+        cache is left as it was. :func:`in_groups` bounds what one pass costs.
+
+        :param logits: (V,) of an answer's first token.
+        :param answers: token ids, at least one each.
         """
-        rows = [logits[None]]
-        if len(token_ids) > 1:
-            rows.append(self._forward(token_ids[:-1], cache))
-            cache.crop(1 - len(token_ids))  # a negative number of tokens: removed from the end
-        chosen = torch.tensor(token_ids, device=logits.device)[:, None]
-        total = torch.cat(rows).log_softmax(-1).gather(1, chosen).sum().item()
-        _check_number(total)
-        return total
+        first = logits.log_softmax(-1)
+        rest = self._forward_branches([ids[:-1] for ids in answers], cache)
+        totals: list[Tensor] = []
+        for ids, rows in zip(answers, rest, strict=True):
+            chosen = torch.tensor(ids[1:], dtype=torch.int64, device=logits.device)[:, None]
+            later = rows.log_softmax(-1).gather(1, chosen).sum()
+            totals.append((first[ids[0]] + later).double())
+        found = torch.stack(totals).tolist()  # one wait for the device
+        for total in found:
+            _check_number(total)
+        return found
+
+    def _forward_branches(
+        self, branches: Sequence[Sequence[int]], cache: DynamicCache
+    ) -> Sequence[Tensor]:
+        """Read texts that each follow the cache. Returns (n, V) float32 logits of each one's n."""
+        sizes = [len(branch) for branch in branches]
+        total, past = sum(sizes), cache.get_seq_length()
+        weight = self.llama.get_input_embeddings().weight
+        if not total:
+            empty = torch.zeros(0, weight.shape[0], device=weight.device)
+            return [empty] * len(branches)
+        device = weight.device
+        number = torch.arange(len(branches), device=device).repeat_interleave(
+            torch.tensor(sizes, device=device)
+        )
+        depth = torch.cat([torch.arange(size, device=device) for size in sizes])
+        sees = (number[:, None] == number) & (depth[:, None] >= depth)
+        mask = torch.cat([sees.new_ones(total, past), sees], 1)
+        hidden = torch.zeros(total, past + total, dtype=weight.dtype, device=device)
+        hidden.masked_fill_(~mask, torch.finfo(weight.dtype).min)
+        output = self.llama(
+            inputs_embeds=self.embed([token for branch in branches for token in branch])[None],
+            attention_mask=hidden[None, None],
+            position_ids=(past + depth)[None],
+            past_key_values=cache,
+            use_cache=True,
+        )
+        cache.crop(-total)  # a negative number of tokens: removed from the end
+        return output.logits[0].float().split(sizes)
 
     def _forward(self, token_ids: Sequence[int], cache: DynamicCache, logits: int = 0) -> Tensor:
         """Append tokens to the cache. Returns float32 logits of the last N, (N, V); 0: of all."""

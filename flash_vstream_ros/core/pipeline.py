@@ -27,7 +27,8 @@ from flash_vstream_ros.core.checkpoint_files import CheckpointError, resolve_fol
 from flash_vstream_ros.core.config import QuestionHandlerConfig
 from flash_vstream_ros.core.devices import resolve_device, resolve_dtype
 from flash_vstream_ros.core.encoder import Frames
-from flash_vstream_ros.core.language_model import GREEDY, Prefix, Sampling
+from flash_vstream_ros.core.language_model import GREEDY, Prefix, Sampling, in_groups
+from flash_vstream_ros.core.prefix_cache import PrefixCache
 from flash_vstream_ros.core.prompt import Prompt, RequestError, TextStream
 from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.core.star_memory import StarMemory
@@ -52,7 +53,7 @@ class FlashVStream:
         self.projector = modules.projector
         self.language_model = modules.language_model
         self.prompt = prompt
-        self._prefix: tuple[tuple, Prefix] | None = None  # of the newest snapshot asked about
+        self.prefixes = PrefixCache()
 
     @classmethod
     def from_pretrained(
@@ -115,17 +116,22 @@ class FlashVStream:
     def prepare(self, snapshot: MemorySnapshot) -> Prefix:
         """Prefill all that comes before the question, or reuse it: one snapshot, one prefill.
 
+        May be called before anybody asks: the first token then waits for the question's own tokens
+        only. ``prefixes.size`` says of how many snapshots the prefixes are kept.
+
         :raises ValueError: the snapshot is empty or of another encoder.
         """
         self._need(self.language_model, 'language')
         self._check_snapshot(snapshot)
-        if self._prefix is None or self._prefix[0] != snapshot.key:
-            self._prefix = None  # frees its memory before the next one needs it
+        prefix = self.prefixes.get(snapshot.key)
+        if prefix is None:
+            self.prefixes.make_room(snapshot.key)
             tokens = snapshot.tokens().to(self.device, self.projector[0].weight.dtype)
             text = self.language_model.embed(self.prompt.before_memory())
             embeddings = torch.cat([text, self.projector(tokens)])  # (text + N, E)
-            self._prefix = (snapshot.key, self.language_model.prefill_prefix(embeddings))
-        return self._prefix[1]
+            prefix = self.language_model.prefill_prefix(embeddings)
+            self.prefixes.put(snapshot.key, prefix)
+        return prefix
 
     def answer(
         self,
@@ -179,6 +185,7 @@ class FlashVStream:
         reason = stop()
         if reason:  # it waited too long: it must not cost the next one a prefill
             return clock.answer('', [], reason, 0.0)
+        clock.prefix_ready = snapshot.key in self.prefixes
         prefix = self.prepare(snapshot)
         logits, cache = self.language_model.prefill_question(prefix, question_ids)
         if choices:
@@ -257,12 +264,12 @@ class FlashVStream:
             raise RequestError(
                 f'choices: expected at most {room} tokens, got {max(map(len, ids))}'
             )
-        scores = []
-        for token_ids in ids:
+        scores: list[float] = []
+        for group in in_groups(ids):
             reason = stop()
             if reason:
                 return clock.answer('', [], reason, 0.0)
-            scores.append(self.language_model.score(logits, cache, token_ids))
+            scores += self.language_model.score(logits, cache, group)
         clock.first_token()
         probabilities = torch.tensor(scores, dtype=torch.float64).softmax(0).tolist()
         best = max(range(len(choices)), key=scores.__getitem__)

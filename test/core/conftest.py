@@ -90,5 +90,5 @@ def checkpoint_copy(tiny_checkpoint: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def vstream(golden_vstream: FlashVStream) -> FlashVStream:
     """The golden model with nothing prepared."""
-    golden_vstream._prefix = None
+    golden_vstream.prefixes.clear()
     return golden_vstream

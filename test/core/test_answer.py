@@ -42,9 +42,9 @@ class ScriptedModel:
             self.said += 1
             yield token, -0.5
 
-    def score(self, logits, cache, token_ids: list[int]) -> float:
-        self.scored += 1
-        return -1.0 * len(token_ids)
+    def score(self, logits, cache, answers: list[list[int]]) -> list[float]:
+        self.scored += len(answers)
+        return [-1.0 * len(token_ids) for token_ids in answers]
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def script(vstream, monkeypatch):
         return model
 
     yield write
-    vstream._prefix = None
+    vstream.prefixes.clear()
 
 
 @pytest.fixture
@@ -159,7 +159,8 @@ def test_a_deadline_already_past_computes_no_prefix(vstream, snapshot, script, m
     assert answer.finish_reason == 'deadline'
 
 
-def test_choices_are_cancelled_between_two(vstream, snapshot, script):
+def test_choices_are_cancelled_between_two_passes(vstream, snapshot, script, monkeypatch):
+    monkeypatch.setattr('flash_vstream_ros.core.language_model.MOST_BRANCH_TOKENS', 1)
     model = script([END])
     answer = vstream.answer(snapshot, 'What?', ['a', 'b', 'c'], cancelled=lambda: model.scored > 1)
     assert (answer.finish_reason, answer.text, answer.token_ids) == ('cancelled', '', ())
@@ -184,7 +185,7 @@ def test_choices_are_streamed_as_one_piece(vstream, snapshot, script):
 
 def test_the_context_ends_an_answer(vstream, snapshot, script):
     prompt_tokens = vstream.answer(snapshot, 'What?', max_new_tokens=1).prompt_tokens
-    vstream._prefix = None
+    vstream.prefixes.clear()
     script('It is on the table.', context=prompt_tokens + 4)
     answer = vstream.answer(snapshot, 'What?', max_new_tokens=100)
     assert (answer.finish_reason, answer.answer_tokens) == ('length', 4)

@@ -15,6 +15,7 @@ from flash_vstream_ros.core.language_model import (
     ModelError,
     Prefix,
     Sampling,
+    in_groups,
 )
 
 WIDTH, VOCABULARY = 32, 50
@@ -124,7 +125,7 @@ def test_a_sampled_tokens_log_probability_is_that_at_temperature_one(model, pref
 def test_using_a_prefix_does_not_change_it(model, prefix):
     before, first = copies(prefix), greedy(model, prefix, 20)
     logits, cache = model.prefill_question(prefix, [1, 2, 3, 4])
-    model.score(logits, cache, [7, 8, 9])
+    model.score(logits, cache, [[7, 8, 9]])
     assert greedy(model, prefix, 20) == first
     assert all(torch.equal(a, b) for a, b in zip(before, copies(prefix), strict=True))
 
@@ -160,18 +161,40 @@ def test_a_score_equals_the_sum_of_a_full_pass(answer, model, prefix, embeddings
     every = full_logits(model, embeddings, QUESTION + answer).log_softmax(-1)
     start = PREFIX_TOKENS + len(QUESTION) - 1
     expected = sum(every[start + i, token].item() for i, token in enumerate(answer))
-    assert model.score(logits, cache, answer) == pytest.approx(expected, abs=1e-4)
+    assert model.score(logits, cache, [answer]) == [pytest.approx(expected, abs=1e-4)]
 
 
-def test_scores_do_not_depend_on_their_order_and_leave_the_cache_as_it_was(model, prefix):
+def test_answers_scored_together_get_the_scores_they_get_alone(model, prefix):
     answers = [[4, 2], [30, 31, 32, 2], [9], [30, 31, 5, 2]]
-    found = set()
+    logits, cache = model.prefill_question(prefix, QUESTION)
+    alone = [model.score(logits, cache, [answer])[0] for answer in answers]
     for order in permutations(range(4)):
-        logits, cache = model.prefill_question(prefix, QUESTION)
-        scores = {i: model.score(logits, cache, answers[i]) for i in order}
-        found.add(tuple(scores[i] for i in range(4)))
+        scores = model.score(logits, cache, [answers[i] for i in order])
+        assert scores == pytest.approx([alone[i] for i in order], abs=1e-4)
         assert cache.get_seq_length() == PREFIX_TOKENS + len(QUESTION)
-    assert len(found) == 1, 'equal bit by bit in every order'
+
+
+def test_answers_are_grouped_in_order_and_each_group_is_bounded():
+    answers = [[1] * size for size in (200, 300, 20, 600, 1, 511)]
+    groups = list(in_groups(answers))
+    assert [[len(answer) for answer in group] for group in groups] == [
+        [200, 300],
+        [20],
+        [600],
+        [1, 511],
+    ]
+    assert list(in_groups([])) == []
+
+
+def test_choices_cost_one_pass(model, prefix, monkeypatch):
+    logits, cache = model.prefill_question(prefix, QUESTION)
+    passes = []
+    real = model.llama.forward
+    monkeypatch.setattr(model.llama, 'forward', lambda **k: (passes.append(1), real(**k))[1])
+    model.score(logits, cache, [[4, 2], [30, 31, 32, 2], [9], [30, 31, 5, 2]])
+    assert len(passes) == 1
+    model.score(logits, cache, [[4], [9]])
+    assert len(passes) == 1, 'answers of one token need none'
 
 
 def test_a_position_counts_behind_the_prefix(model, prefix, embeddings):
@@ -280,4 +303,4 @@ def test_a_model_that_computes_nan_fails_and_says_what_to_do(model, temperature)
     with pytest.raises(ModelError, match=r'NaN.*bfloat16'):
         next(model.decode(logits, cache, Sampling(temperature, 0.9, generator)))
     with pytest.raises(ModelError, match=r'NaN.*bfloat16'):
-        model.score(logits, cache, [1, 2])
+        model.score(logits, cache, [[1, 2]])

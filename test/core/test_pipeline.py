@@ -141,7 +141,7 @@ def test_sizes_come_from_the_checkpoint(vstream):
 def test_an_answer_does_not_depend_on_the_question_before(vstream, snapshot):
     asked = ('Where is the cup?', 'Is the door open?', 'Where is the cup?')
     first, _, again = (vstream.answer(snapshot, question, max_new_tokens=12) for question in asked)
-    vstream._prefix = None
+    vstream.prefixes.clear()
     fresh = vstream.answer(snapshot, asked[0], max_new_tokens=12)
     assert first.token_ids == again.token_ids == fresh.token_ids
     assert first.mean_log_probability == again.mean_log_probability
@@ -239,7 +239,7 @@ def test_a_choices_mean_log_probability_is_over_its_tokens(vstream, snapshot):
         vstream.prepare(snapshot), vstream.prompt.after_memory('Is it open?')
     )
     ids = vstream.prompt.choice('yes')
-    summed = vstream.language_model.score(logits, cache, ids)
+    (summed,) = vstream.language_model.score(logits, cache, [ids])
     assert answer.choice_probabilities == (1.0,)
     assert answer.mean_log_probability == pytest.approx(summed / len(ids))
 

@@ -62,7 +62,7 @@ def inferred(vstream, snapshot, question, answer):
     logits, cache = vstream.language_model.prefill_question(
         vstream.prepare(snapshot), vstream.prompt.after_memory(question)
     )
-    return vstream.language_model.score(logits, cache, vstream.prompt.choice(answer))
+    return vstream.language_model.score(logits, cache, [vstream.prompt.choice(answer)])[0]
 
 
 @pytest.mark.parametrize(('media', 'at_s'), [('one', 30.0), ('one', None), ('two', 2.0)])
@@ -98,7 +98,7 @@ def test_later_turns_of_a_conversation_see_earlier_ones(vstream, model, prompt, 
     context = prompt.after_memory(first) + prompt.choice(said) + prompt.later_turn(second)
     logits, cache = vstream.language_model.prefill_question(vstream.prepare(snapshot), context)
     expected = inferred(vstream, snapshot, first, said)
-    expected += vstream.language_model.score(logits, cache, prompt.choice(answer))
+    expected += vstream.language_model.score(logits, cache, [prompt.choice(answer)])[0]
     example = Example('one', None, TURNS[:2], False, '')
     loss = model(batch_of(vstream, prompt, data, [example]))
     assert -loss.total.item() == pytest.approx(expected, abs=1e-4)
