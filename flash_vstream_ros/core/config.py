@@ -272,6 +272,13 @@ class QuestionHandlerConfig:
         minimum=0.1,
         maximum=86400.0,
     )
+    prefill_share: float = tunable(
+        0.25,
+        'share of the time at most that goes into reading new memories before anybody asks, while '
+        'no question waits; 0: they are read when somebody asks',
+        minimum=0.0,
+        maximum=1.0,
+    )
     temperature: float = tunable(
         0.0, 'sampling temperature; 0: the most probable token each time', minimum=0.0, maximum=5.0
     )

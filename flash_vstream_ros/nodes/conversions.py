@@ -144,6 +144,7 @@ def answer_to_message(answer: Answer) -> AnswerMessage:
         finish_reason=answer.finish_reason,
         time_to_first_token=answer.time_to_first_token,
         total_time=answer.total_time,
+        prefix_ready=answer.prefix_ready,
         prompt_tokens=answer.prompt_tokens,
         answer_tokens=answer.answer_tokens,
     )

@@ -20,6 +20,7 @@ from flash_vstream_ros.nodes.diagnostics import (
     status,
 )
 from flash_vstream_ros.nodes.memories import Memories
+from flash_vstream_ros.nodes.prefilling import Prefilling
 
 FAULTS = {
     Answer.MODEL_ERROR: (ERROR, 'the model failed'),
@@ -45,6 +46,7 @@ class QuestionDiagnostics:
         self._counts: Counter[int] = Counter()
         self._happened: dict[int, float] = {}
         self._first_token, self._total = Durations(), Durations()
+        self._found_ready = 0
         self._last_error = ''
 
     def note(self, answer: Answer) -> None:
@@ -54,15 +56,18 @@ class QuestionDiagnostics:
         if answer.status == Answer.OK:
             self._first_token.add(answer.time_to_first_token)
             self._total.add(answer.total_time)
+            self._found_ready += answer.prefix_ready
         elif answer.status == Answer.MODEL_ERROR:
             self._last_error = answer.message
 
-    def statuses(self, is_active: bool, pending: int) -> list[DiagnosticStatus]:
+    def statuses(
+        self, is_active: bool, pending: int, prefilling: Prefilling
+    ) -> list[DiagnosticStatus]:
         """Say how answers and memories are.
 
         :param pending: questions without an answer.
         """
-        return [self._answers(is_active, pending), self._memories_status()]
+        return [self._answers(is_active, pending), self._memories_status(prefilling)]
 
     def _answers(self, is_active: bool, pending: int) -> DiagnosticStatus:
         now = time.monotonic()
@@ -88,8 +93,13 @@ class QuestionDiagnostics:
         }
         return status(self._node, 'answers', faults, values | machine_values(self._vstream.device))
 
-    def _memories_status(self) -> DiagnosticStatus:
-        faults, values = [], {}
+    def _memories_status(self, prefilling: Prefilling) -> DiagnosticStatus:
+        faults = []
+        values = {
+            'read ahead': prefilling.count,
+            'answers whose memory was read already': self._found_ready,
+            **prefilling.durations.values('reading ahead'),
+        }
         for topic, inbox in self._memories.inboxes.items():
             memory = inbox.newest
             if inbox.fault:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Generator
 
 import torch
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.action.server import ServerGoalHandle
@@ -26,6 +27,7 @@ from flash_vstream_ros.nodes.managed import ManagedNode
 from flash_vstream_ros.nodes.memories import Memories
 from flash_vstream_ros.nodes.memory_inbox import ReceivedMemory
 from flash_vstream_ros.nodes.pending_question import PendingQuestion, Question
+from flash_vstream_ros.nodes.prefilling import Prefilling
 from flash_vstream_ros.nodes.question_diagnostics import QuestionDiagnostics
 from flash_vstream_ros.nodes.question_queue import QuestionQueue
 from flash_vstream_ros.nodes.running import run_node
@@ -52,16 +54,17 @@ class QuestionHandler:
         self._sampling = Sampling(config.temperature, config.top_p, generator)
         self._goals: dict[bytes, PendingQuestion] = {}
         encoder_id = self._vstream.encoder_id
-        self._memories = Memories(
-            node, config.memories, encoder_id, lambda: self._queue.start_ready()
-        )
+        self._memories = Memories(node, config.memories, encoder_id, self._on_memory)
         self._diagnostics = QuestionDiagnostics(node, config, self._vstream, self._memories)
         self._queue = QuestionQueue(
             node, config, self._memories, self._work, self._diagnostics.note
         )
-        Diagnostics(
-            node, lambda: self._diagnostics.statuses(self._queue.is_open, self._queue.pending)
+        # One for a stretch of time, which must not displace the others.
+        self._vstream.prefixes.size = len(config.memories) + 1
+        self._prefilling = Prefilling(
+            node, config.prefill_share, self._memories, self._queue, self._vstream
         )
+        Diagnostics(node, self._statuses)
         self._watching = Watching(node, config, self._memories, self._queue)
         group = ReentrantCallbackGroup()  # each question awaits its answer among the others
         node.create_service(
@@ -86,6 +89,7 @@ class QuestionHandler:
     def activate(self) -> None:
         """Answer questions."""
         self._queue.open()
+        self._prefilling.look()
 
     def deactivate(self) -> None:
         """Cancel what is asked, and answer nothing more."""
@@ -94,6 +98,15 @@ class QuestionHandler:
     def stop(self) -> None:
         """End the running answer before the node it answers through goes away."""
         self._queue.stop()
+
+    def _on_memory(self) -> None:
+        self._queue.start_ready()
+        self._prefilling.look()
+
+    def _statuses(self) -> list[DiagnosticStatus]:
+        return self._diagnostics.statuses(
+            self._queue.is_open, self._queue.pending, self._prefilling
+        )
 
     async def _on_service(
         self, request: AskService.Request, response: AskService.Response

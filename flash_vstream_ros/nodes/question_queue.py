@@ -107,6 +107,10 @@ class QuestionQueue:
         """Answer CANCELLED at once; a running answer ends before its next token."""
         self._end(pending, 'cancelled as asked')
 
+    def run_idle(self, work: Callable[..., object], *arguments: object) -> Job:
+        """Let the worker do something else, behind what has been started."""
+        return self._worker.submit(work, *arguments)
+
     @property
     def is_open(self) -> bool:
         """Whether questions are taken."""
