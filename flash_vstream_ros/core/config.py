@@ -185,6 +185,14 @@ class FrameHandlerConfig:
         minimum=0.0,
         maximum=1000.0,
     )
+    still_threshold: float = tunable(
+        0.0,
+        'a frame no part of which differs by more from the one encoded last is memorised as that '
+        'one again, without the encoder; 0: all are encoded',
+        unit='grey levels',
+        minimum=0.0,
+        maximum=255.0,
+    )
     image_transport: str = tunable(
         'raw',
         'raw: subscribe image; compressed: subscribe image/compressed',

@@ -17,6 +17,7 @@ from std_srvs.srv import SetBool
 from flash_vstream_ros.core.config import FrameHandlerConfig
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.sampler import Decision, FrameSampler
+from flash_vstream_ros.core.still_frames import StillFrames
 from flash_vstream_ros.nodes.camera import Camera
 from flash_vstream_ros.nodes.camera_poses import CameraPoses
 from flash_vstream_ros.nodes.conversions import time_to_ns
@@ -73,6 +74,7 @@ class FrameHandler:
             self.counts,
             self._refuse,
             SeenFrames(geometry, poses),
+            StillFrames(config.still_threshold),
         )
         KeyFrames(node, self._live, self._worker)
         self._view = MemoryView(node, self._live, self._worker, geometry)

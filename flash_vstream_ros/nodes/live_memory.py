@@ -15,6 +15,7 @@ from flash_vstream_ros.core.memory_file import read_attached, read_notes
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.core.star_memory import StarMemory
+from flash_vstream_ros.core.still_frames import StillFrames
 from flash_vstream_ros.msg import MemorySnapshot as MemorySnapshotMessage
 from flash_vstream_ros.nodes.memory_publisher import MemoryPublisher
 from flash_vstream_ros.nodes.moments import Places
@@ -53,6 +54,7 @@ class LiveMemory:
     :param submit: puts work at the end of the worker's line.
     :param on_refusal: called with what is wrong with a frame that only the GPU could refuse.
     :param seen: pictures and poses of its frames.
+    :param still: tells the frames that need not be encoded.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class LiveMemory:
         counts: Counter[str],
         on_refusal: Callable[[ValueError], None],
         seen: SeenFrames,
+        still: StillFrames,
     ) -> None:
         self._vstream = vstream
         self._memory = vstream.new_memory()
@@ -71,6 +74,8 @@ class LiveMemory:
         self._counts = counts
         self._on_refusal = on_refusal
         self._seen = seen
+        self._still = still
+        self._feature: Tensor | None = None  # of the frame encoded last
         self._logger = node.get_logger()
         self._publisher = MemoryPublisher(
             node, publish_rate, self.snapshot, submit, counts, seen.describe
@@ -96,13 +101,24 @@ class LiveMemory:
 
         :raises ValueError: the frame cannot be memorised; the memory is as it was.
         """
-        feature = self._vstream.encode(frame[None])[0]
+        feature = self._encode(frame)
         self._memory.write(feature, stamp_ns)
         self._seen.add(frame, stamp_ns, frame_id, feature, self.snapshot)
         self._counts['memorised'] += 1
         self._publisher.frame_id = frame_id
         self._publisher.note_change()
         self._publisher.publish_if_due()
+
+    def _encode(self, frame: np.ndarray) -> Tensor:
+        if self._still.shows_nothing_new(frame) and self._feature is not None:
+            self._counts['still'] += 1
+            return self._feature
+        try:
+            self._feature = self._vstream.encode(frame[None])[0]
+        except BaseException:
+            self._still.forget()
+            raise
+        return self._feature
 
     def snapshot(self) -> MemorySnapshot:
         """Read the memory. A frame that the GPU had to refuse is reported here, once."""

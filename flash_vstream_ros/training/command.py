@@ -88,6 +88,7 @@ def add_extract(verbs: Any) -> None:
     )
     for flag, kind, metavar, text in (
         ('--sample-rate', float, 'HZ', 'frames per second of the recording; 0: all of them'),
+        ('--still-threshold', float, 'GREY', "as the frame handler's, to measure what it costs"),
         ('--device', str, 'D', 'torch device, as cpu or cuda:0; auto: CUDA if present'),
         ('--dtype', str, 'T', 'auto, float32, bfloat16 or float16; auto: float16 on CUDA'),
     ):

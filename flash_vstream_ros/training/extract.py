@@ -4,7 +4,7 @@
 import argparse
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +22,7 @@ from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.sampler import Decision, FrameSampler
 from flash_vstream_ros.core.snapshot import fits_float16
 from flash_vstream_ros.core.star_memory import pool
+from flash_vstream_ros.core.still_frames import StillFrames
 from flash_vstream_ros.data.features import find_features, open_features, write_features
 from flash_vstream_ros.data.recordings import ImageRecording, list_recordings
 from flash_vstream_ros.data.tower import tower_id
@@ -43,6 +44,8 @@ def run_extract(arguments: argparse.Namespace) -> int:
     recordings = list_recordings(arguments.data, arguments.images)
     folder = resolve_folder(arguments.model)
     encoder: FrameEncoder
+    if arguments.perfect and arguments.still_threshold:
+        raise ValueError('still_threshold: expected 0 with perfect features, which cost nothing')
     if arguments.perfect:
         encoder, encoder_id = PerfectEncoder(load_geometry(folder)), ''
     else:
@@ -57,6 +60,7 @@ def run_extract(arguments: argparse.Namespace) -> int:
         side=arguments.side,
         sample_rate=arguments.sample_rate,
         batch=arguments.batch,
+        still_threshold=arguments.still_threshold,
     )
 
     def open_one(path: Path) -> Recording:
@@ -101,6 +105,8 @@ class Extraction:
     :param side: patches along a side of the stored maps; 0: the encoder's own.
     :param sample_rate: frames per second of stamp time; 0: all.
     :param batch: frames that are encoded at once.
+    :param still_threshold: as the frame handler's: frames that show nothing new get the features
+        of the one before.
     :raises ValueError: the encoder's maps do not pool to this side.
     """
 
@@ -113,6 +119,7 @@ class Extraction:
         side: int = 0,
         sample_rate: float = 1.0,
         batch: int = 32,
+        still_threshold: float = 0.0,
     ) -> None:
         own = encoder.geometry.feature_side
         self._side = side or own
@@ -124,10 +131,16 @@ class Extraction:
         self._batch = batch
         self._about = {'encoder_id': encoder_id, 'side': str(self._side)}
         self._about['sample_rate'] = str(sample_rate)
-        self._frames: list[tuple[_Stream, np.ndarray]] = []  # decoded, not encoded
+        if not 0.0 <= still_threshold <= 255.0:
+            raise ValueError(f'still_threshold: expected 0 to 255, got {still_threshold}')
+        self._still_threshold = still_threshold
+        if still_threshold:
+            self._about['still_threshold'] = str(still_threshold)
+        # Decoded, not encoded; None: shows nothing new.
+        self._frames: list[tuple[_Stream, np.ndarray | None]] = []
         self._streams: deque[_Stream] = deque()  # not written
         self.failures: list[str] = []
-        self._written = self._skipped = 0
+        self._written = self._skipped = self._still = 0
 
     def run(self, recordings: Mapping[str, Path], open_one: Callable[[Path], Recording]) -> None:
         """Extract all that has not been extracted yet; what is broken is said and passed over.
@@ -153,6 +166,7 @@ class Extraction:
         """One line for a person."""
         parts = [f'{self._written} recordings extracted']
         parts += [f'{self._skipped} were there already'] * bool(self._skipped)
+        parts += [f'{self._still} frames showed nothing new'] * bool(self._still_threshold)
         parts += [f'{len(self.failures)} missing or broken'] * bool(self.failures)
         return ', '.join(parts)
 
@@ -160,6 +174,8 @@ class Extraction:
         try:
             there = open_features(path)
         except (FileNotFoundError, ValueError):
+            return False
+        if bool(self._still_threshold) != ('still_threshold' in there.about):
             return False
         return all(there.about.get(key) == value for key, value in self._about.items())
 
@@ -183,7 +199,7 @@ class Extraction:
             self._write_finished()
 
     def _sample(self, stream: _Stream) -> None:
-        sampler = FrameSampler(self._sample_rate)
+        sampler, still = FrameSampler(self._sample_rate), StillFrames(self._still_threshold)
         for frame in stream.recording:
             decision = sampler.decide(frame.stamp_ns)
             if decision is Decision.NEW_STREAM:
@@ -201,9 +217,10 @@ class Extraction:
                 logger.warning('%s; the frame is left out', error)
                 sampler.give_back()
                 continue
-            self._add(stream, pixels, frame.stamp_ns)
+            is_still = still.shows_nothing_new(pixels)
+            self._add(stream, None if is_still else pixels, frame.stamp_ns)
 
-    def _add(self, stream: _Stream, pixels: np.ndarray, stamp_ns: int) -> None:
+    def _add(self, stream: _Stream, pixels: np.ndarray | None, stamp_ns: int) -> None:
         stream.stamps_ns.append(stamp_ns)
         stream.waiting += 1
         self._frames.append((stream, pixels))
@@ -218,15 +235,18 @@ class Extraction:
         self._fail(reason)
 
     def _encode(self) -> None:
-        if self._frames:
-            maps = self._encoder.encode([pixels for _, pixels in self._frames])
-            pooled = pool(maps.float(), self._side).cpu()  # (B, N, D)
-            for (stream, _), feature in zip(self._frames, pooled, strict=True):
-                stream.maps.append(feature.half())
-                stream.waiting -= 1
-                if not fits_float16(feature):
-                    stream.fault = f'{stream.recording.path}: its features do not fit float16'
-            self._frames.clear()
+        new = [pixels for _, pixels in self._frames if pixels is not None]
+        pooled: Iterator[Tensor] = iter(())
+        if new:
+            pooled = iter(pool(self._encoder.encode(new).float(), self._side).cpu())  # (N, D) each
+        for stream, pixels in self._frames:
+            feature = stream.maps[-1] if pixels is None else next(pooled)
+            if not fits_float16(feature):
+                stream.fault = f'{stream.recording.path}: its features do not fit float16'
+            stream.maps.append(feature.half())
+            stream.waiting -= 1
+            self._still += pixels is None
+        self._frames.clear()
         self._write_finished()
 
     def _write_finished(self) -> None:

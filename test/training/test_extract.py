@@ -80,6 +80,28 @@ def test_features_are_those_of_the_encoder_pooled(extract, vstream):
     assert open_features(out / 'a.safetensors').end_s == 5.0
 
 
+@pytest.mark.parametrize('batch', [1, 2, 32])
+def test_frames_that_show_nothing_new_get_the_features_of_the_one_before(extract, batch):
+    recording = Recorded('a', 0, 6)
+    recording._numbers = [0, 0, 0, 7, 7, 0]
+    _, folder = extract({'a': recording}, sample_rate=0.0, batch=batch)
+    options = {'sample_rate': 0.0, 'batch': batch, 'out': 'still', 'still_threshold': 1.0}
+    still, still_folder = extract({'a': recording}, **options)
+    assert still.summary() == '1 recordings extracted, 3 frames showed nothing new'
+    expected = open_features(folder / 'a.safetensors').read(6).float()
+    found = open_features(still_folder / 'a.safetensors').read(6).float()
+    torch.testing.assert_close(found, expected, rtol=2e-3, atol=2e-3)
+    again, _ = extract({'a': recording}, **options)
+    assert again.opened == []
+    again, _ = extract({'a': recording}, **options | {'still_threshold': 0.0})
+    assert again.opened == ['a'], 'features of another kind'
+
+
+def test_a_threshold_out_of_range_is_refused(extract):
+    with pytest.raises(ValueError, match='still_threshold: expected 0 to 255, got 300'):
+        extract({}, still_threshold=300.0)
+
+
 @pytest.mark.parametrize('batch', [1, 3, 64])
 def test_the_batch_does_not_change_the_features(extract, batch):
     _, expected = extract({'a': Recorded('a', 0, 17)}, out='one', batch=2)
