@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answers on the CPU: the first token of a second question on one snapshot against the first's."""
 
+import time
+
 import numpy as np
 import torch
 
@@ -11,6 +13,7 @@ from flash_vstream_ros.core.star_memory import StarMemory
 
 SIZES = ('tiny', '100m')
 QUESTIONS = ('What is on the table?', 'Where was the red cup?')  # of one length
+CHOICES = ('yes', 'no', 'on the table', 'behind the door', 'red', 'green', 'three', 'it is not')
 NS_PER_S = 1_000_000_000
 
 
@@ -46,6 +49,32 @@ def measure_size(size: str, rounds: int, max_new_tokens: int = 32) -> list[Figur
         milliseconds(f'{label}: first token of the second question', seconds),
         ratio(f'{label}: first question / second question', firsts, seconds),
         Figure(f'{label}: decoding', decoding_rate([a for _, a in answers[1:]]), 'tokens/s'),
+        *measure_choices(vstream, memory, label, rounds),
+    ]
+
+
+def measure_choices(
+    vstream: FlashVStream, memory: StarMemory, label: str, rounds: int
+) -> list[Figure]:
+    """Score the same choices in one pass and one after the other, in turn."""
+    model, prompt = vstream.language_model, vstream.prompt
+    ids = [prompt.choice(choice) for choice in CHOICES]
+    prefix = vstream.prepare(memory.snapshot())
+    logits, cache = model.prefill_question(prefix, prompt.after_memory(QUESTIONS[0]))
+    times: list[tuple[float, float]] = []
+    for _ in range(1 + rounds):  # the first one warms up
+        marks = [time.perf_counter()]
+        model.score(logits, cache, ids)
+        marks.append(time.perf_counter())
+        for answer in ids:
+            model.score(logits, cache, [answer])
+        marks.append(time.perf_counter())
+        times.append((marks[1] - marks[0], marks[2] - marks[1]))
+    together, alone = (np.array(column) for column in zip(*times[1:], strict=True))
+    return [
+        milliseconds(f'{label}: {len(CHOICES)} choices in one pass', together),
+        milliseconds(f'{label}: {len(CHOICES)} choices one by one', alone),
+        ratio(f'{label}: choices one by one / in one pass', alone, together),
     ]
 
 

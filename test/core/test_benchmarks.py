@@ -200,7 +200,8 @@ def test_the_old_memory_is_as_old_as_it_says():
 
 def test_the_answers_benchmark_runs():
     figures = answers.measure_size('tiny', rounds=1, max_new_tokens=3)
-    assert [figure.unit for figure in figures] == ['ms', 'ms', 'times', 'tokens/s']
+    units = ['ms', 'ms', 'times', 'tokens/s', 'ms', 'ms', 'times']
+    assert [figure.unit for figure in figures] == units
     assert all(figure.value > 0 for figure in figures)
 
 
