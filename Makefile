@@ -3,7 +3,7 @@
 # PYTHON=python3.12 names the Python to make .venv with. pip's own configuration is honoured.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench verify-published clean
+.PHONY: help setup build demo test lint bench verify-published lock audit clean
 export PYTHON
 
 IN_ENV := scripts/in_ros_env.sh
@@ -36,5 +36,18 @@ bench: build  ## measure speed and memory
 verify-published: build  ## download the published 7B checkpoint and ask it (network, GPU, 30 GB of disk); VIDEO=clip.mp4
 	@$(IN_ENV) python3 scripts/verify_published.py $(call option,VIDEO,video) $(call option,MODEL,model)
 
+lock:  ## write requirements/lock.txt anew after a change of the lists; UPGRADE=1 takes the newest versions (network)
+	@scripts/tools.sh
+	@cd requirements && ../.venv-tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-annotate --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade) --output-file lock.txt \
+	  setup.txt core.txt ros.txt dev.txt training.txt evaluation.txt tools.txt
+
+# pip-audit calls a package that it could not look up no vulnerability: --strict makes it an error.
+audit:  ## look up the known vulnerabilities of all that is pinned (network)
+	@scripts/tools.sh
+	@.venv-tools/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
+	  --requirement requirements/lock.txt || { echo 'error: not every pinned package is known to be free of vulnerabilities;' \
+	  'where PyPI itself is not reached, as without a network or behind a mirror of its files, none was looked up' >&2; exit 1; }
+
 clean:  ## remove what was built and the virtual environment
-	rm -rf build install log .venv demo_output
+	rm -rf build install log .venv .venv-tools demo_output

