@@ -3,7 +3,7 @@
 # PYTHON=python3.12 names the Python to make .venv with. pip's own configuration is honoured.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench verify-published lock audit clean
+.PHONY: help setup build demo test lint bench fuzz verify-published lock audit clean
 export PYTHON
 
 IN_ENV := scripts/in_ros_env.sh
@@ -33,6 +33,10 @@ test: lint build  ## lint and every test; TESTS=test/core for some of them
 bench: build  ## measure speed and memory
 	@$(IN_ENV) python3 benchmarks/run.py
 
+fuzz: build  ## damaged and strange inputs by the hundred thousand: minutes; EXAMPLES=100000, RUNS=1000000, SEED=1
+	@scripts/install_locked.sh "$$PWD/.venv/bin/python" fuzz
+	@$(IN_ENV) python3 scripts/fuzz.py $(call option,EXAMPLES,examples) $(call option,RUNS,runs) $(call option,SEED,seed)
+
 verify-published: build  ## download the published 7B checkpoint and ask it (network, GPU, 30 GB of disk); VIDEO=clip.mp4
 	@$(IN_ENV) python3 scripts/verify_published.py $(call option,VIDEO,video) $(call option,MODEL,model)
 
@@ -40,7 +44,7 @@ lock:  ## write requirements/lock.txt anew after a change of the lists; UPGRADE=
 	@scripts/tools.sh
 	@cd requirements && ../.venv-tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-annotate --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade) --output-file lock.txt \
-	  setup.txt core.txt ros.txt dev.txt training.txt evaluation.txt tools.txt
+	  setup.txt core.txt ros.txt dev.txt training.txt evaluation.txt tools.txt fuzz.txt
 
 # pip-audit calls a package that it could not look up no vulnerability: --strict makes it an error.
 audit:  ## look up the known vulnerabilities of all that is pinned (network)
