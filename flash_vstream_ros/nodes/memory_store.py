@@ -5,6 +5,8 @@ import itertools
 import re
 from pathlib import Path
 
+from flash_vstream_ros.core.quoting import quote
+
 DEFAULT_NAME = 'memory'
 PREVIOUS_NAME = 'previous'  # the stream before, where the stamps have jumped back
 _NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}')
@@ -33,7 +35,7 @@ class MemoryStore:
         if name and not _NAME.fullmatch(name):
             raise ValueError(
                 f'name: expected up to 100 letters, digits, . _ or - and no folder, because '
-                f'memories lie in {self._folder} only, got {name!r}'
+                f'memories lie in {self._folder} only, got {quote(name)}'
             )
         path = self._folder / f'{name or DEFAULT_NAME}.safetensors'
         if path.is_symlink() and not path.resolve().is_relative_to(self._folder.resolve()):

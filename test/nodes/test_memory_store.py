@@ -25,6 +25,13 @@ def test_a_name_that_could_lead_out_of_the_folder_is_refused(tmp_path, name):
     assert str(tmp_path) in str(error.value)
 
 
+def test_a_name_without_end_is_refused_in_a_line_or_so(tmp_path):
+    """It goes into a response and a log; a request may hold 100 MB of it."""
+    with pytest.raises(ValueError, match=r"name: expected.*got 'xxx") as error:
+        MemoryStore(str(tmp_path)).path('x' * 1_000_000)
+    assert len(str(error.value)) < 1000 + len(str(tmp_path))
+
+
 def test_a_link_out_of_the_folder_is_refused_and_one_within_is_not(tmp_path):
     folder = tmp_path / 'memories'
     folder.mkdir()
