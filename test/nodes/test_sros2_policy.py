@@ -13,7 +13,9 @@ KINDS = {
     'actions': ('call', 'execute'),
 }
 # What a node has only with other parameters than the robot's, and what the camera is called there.
-OPTIONAL = {('subscribe', '/clock'), ('subscribe', '/camera/image_raw/compressed')}
+OPTIONAL = {
+    ('subscribe', name) for name in ('/clock', '/camera/image_raw/compressed', '/tf', '/tf_static')
+}
 CAMERA = ('subscribe', '/camera/image_raw')
 # Allowed along with the action
 OF_ACTIONS = '/_action/'
