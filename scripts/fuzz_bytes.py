@@ -79,6 +79,7 @@ def memory_target() -> tuple[Target, list[bytes]]:
     tokens = memory.snapshot().tokens()
 
     def target(data: bytes) -> None:
+        path.unlink()  # to write over a file would wait for the disk each time
         path.write_bytes(data)
         try:
             found = StarMemory.load(path, g, attention, 'encoder')

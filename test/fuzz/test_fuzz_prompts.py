@@ -66,5 +66,6 @@ def test_a_tokenizer_is_read_or_refused(data):
 
 def read_tokenizer(data: bytes) -> Prompt:
     path = Path(SCRATCH.name) / 'tokenizer.model'
+    path.unlink(missing_ok=True)  # to write over a file would wait for the disk each time
     path.write_bytes(data)
     return Prompt.from_file(path)

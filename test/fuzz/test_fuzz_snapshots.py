@@ -23,6 +23,10 @@ STAMPS = [f'{name}_stamps' for name in ('temporal_first', 'temporal_last', 'temp
 STAMPS += ['retrieved_stamps', 'spatial_stamps']
 FIELDS = (*SIZES, *STAMPS, 'header', 'oldest_stamp', 'temporal_weights', 'features')
 NUMBERS = ('memory_id', 'frames_written')
+# What has most to be wrong in is chosen most often.
+KINDS = [SIZES, STAMPS, STAMPS, ('header', 'oldest_stamp'), ('temporal_weights',), ('features',)]
+KINDS += [('features',), NUMBERS]
+FIELD = st.sampled_from(KINDS).flatmap(st.sampled_from)
 TIMES = st.builds(
     Time,
     sec=st.integers(-2, 9) | st.integers(-(2**31), 2**31 - 1),
@@ -43,7 +47,7 @@ def features_of(message: Message) -> int:
 def whole(draw) -> Message:
     """A message without any fault, of any small size."""
     message = Message(encoder_id='encoder', feature_width=draw(st.integers(1, 4)))
-    filled = draw(st.booleans())
+    filled = draw(st.integers(0, 3)) > 0
     for part in PARTS:
         setattr(message, f'{part}_slots', draw(st.integers(1, 3)) if filled else 0)
         setattr(message, f'{part}_side', 1 if part == 'abstract' else draw(st.integers(1, 3)))
@@ -65,11 +69,11 @@ def whole(draw) -> Message:
 def damaged(draw) -> Message:
     """A message in which fields say something else."""
     message = draw(whole())
-    for name in draw(st.lists(st.sampled_from(FIELDS + NUMBERS), max_size=3)):
+    for name in draw(st.lists(FIELD, min_size=1, max_size=2)):
         if name in SIZES:
             setattr(message, name, draw(UINT32))
         elif name in STAMPS:
-            setattr(message, name, draw(st.lists(TIMES, max_size=4)))
+            setattr(message, name, draw(stamps(getattr(message, name))))
         elif name == 'header':
             message.header.stamp = draw(TIMES)
         elif name == 'oldest_stamp':
@@ -87,11 +91,19 @@ def damaged(draw) -> Message:
 def features(draw, message: Message) -> list[int]:
     """Of another number, or with one of another value."""
     values = message.features.tolist()
-    count = max(0, len(values) + draw(st.integers(-2, 2)))
-    values = [*values, 0, 0][:count]
-    if values and draw(st.booleans()):
-        values[draw(st.integers(0, len(values) - 1))] = draw(HALVES)
+    if not values or draw(st.booleans()):
+        return [*values, 0, 0][: max(0, len(values) + draw(st.integers(-2, 2)))]
+    values[draw(st.integers(0, len(values) - 1))] = draw(HALVES)
     return values
+
+
+@st.composite
+def stamps(draw, times: list[Time]) -> list[Time]:
+    """Of another number, or with another one in one place."""
+    if not times or draw(st.booleans()):
+        return draw(st.lists(TIMES, max_size=4))
+    place = draw(st.integers(0, len(times) - 1))
+    return [*times[:place], draw(TIMES), *times[place + 1 :]]
 
 
 def content(message: Message) -> dict[str, object]:
