@@ -99,6 +99,8 @@ class StarMemory(nn.Module):
         :param stamp_ns: stamp of the frame in nanoseconds, after all stamps before.
         :raises ValueError: wrong shape or type, a stamp that does not grow, a value out of range;
             the memory is as it was.
+        :raises torch.OutOfMemoryError: the device is full, in the middle of a write: the memory
+            is empty afterwards, under a new ``memory_id``.
         """
         if not feature.is_floating_point() or feature.shape != self._feature.shape:
             raise ValueError(
@@ -111,7 +113,12 @@ class StarMemory(nn.Module):
         if self._feature.device.type == 'cpu' and not fits_float16(self._feature):
             raise ValueError(_refusal(stamp_ns))
         self._stamp_ns.fill_(stamp_ns)
-        self._commit()
+        try:
+            self._commit()
+        except Exception:
+            # Parts of the memory may know the frame and others not: no read of it would be true.
+            self.reset()
+            raise
         self.newest_stamp_ns = stamp_ns
 
     def _check_stamp(self, stamp_ns: int) -> None:

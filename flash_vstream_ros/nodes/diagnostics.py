@@ -72,7 +72,7 @@ class Diagnostics:
 
     def publish(self) -> None:
         """Publish at once: the array, and the status where it has changed."""
-        array = DiagnosticArray(status=list(self._statuses()))
+        array = DiagnosticArray(status=[*self._statuses(), name_status(self._node)])
         array.header.stamp = self._node.get_clock().now().to_msg()
         worst = max(array.status, key=lambda status: status.level)
         try:
@@ -100,6 +100,19 @@ def status(
         hardware_id=node.get_fully_qualified_name(),
         values=[KeyValue(key=name, value=str(value)) for name, value in values.items()],
     )
+
+
+def name_status(node: Node) -> DiagnosticStatus:
+    """Say whether another node has this node's name: both would answer and publish as one."""
+    name = node.get_fully_qualified_name()
+    own_and_others = node.get_node_names_and_namespaces()
+    count = sum(f'{space.rstrip("/")}/{other}' == name for other, space in own_and_others)
+    text = (
+        f'{count} nodes are named {name}, and nobody can tell which of them answers or publishes; '
+        f'stop all but one (one that was killed is counted for some 20 s more)'
+    )
+    faults = [(WARN, text)] if count > 1 else []
+    return status(node, 'name', faults, {'nodes of this name': count})
 
 
 def machine_values(device: torch.device) -> dict[str, str]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future as Job
 
+import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool
@@ -30,7 +31,7 @@ from flash_vstream_ros.nodes.image_conversions import (
 )
 from flash_vstream_ros.nodes.key_frames import KeyFrames
 from flash_vstream_ros.nodes.live_memory import LiveMemory
-from flash_vstream_ros.nodes.managed import ManagedNode
+from flash_vstream_ros.nodes.managed import ManagedNode, explain
 from flash_vstream_ros.nodes.memory_services import MemoryServices
 from flash_vstream_ros.nodes.memory_view import MemoryView
 from flash_vstream_ros.nodes.running import Worker, run_node
@@ -222,8 +223,13 @@ class FrameHandler:
         if not job.cancelled() and job.exception() is not None:
             self.counts['failed'] += 1
             self._diagnostics.note_error(job.exception())
-            error = ''.join(traceback.format_exception(job.exception()))
+            is_full = isinstance(job.exception(), torch.OutOfMemoryError)
+            error = explain(job.exception()) if is_full else _traceback(job.exception())
             self._logger.error(f'frame lost ({self.counts["failed"]} so far): {error}')
+
+
+def _traceback(error: BaseException) -> str:
+    return ''.join(traceback.format_exception(error))
 
 
 def make_node() -> ManagedNode:
