@@ -151,7 +151,8 @@ class Robot:
 
     def kill(self, program: str) -> None:
         """End a program without its knowing; for others it looks alive for a while."""
-        self._dead.update(self._readers())
+        if program == 'frame_handler':
+            self._dead.update(self._readers())
         self.processes[program].process.kill()
         self.processes[program].process.wait()
 
