@@ -16,6 +16,7 @@ from flash_vstream_ros.nodes.pending_question import PendingQuestion, Question
 from flash_vstream_ros.nodes.running import Worker, awaitable
 
 DEADLINE_PERIOD_S = 0.02
+NICENESS = 5  # an answer may take longer; what is seen must not come late
 ENDING = 'the question handler was deactivated or is shutting down'
 
 
@@ -42,7 +43,7 @@ class QuestionQueue:
         self._memories = memories
         self._work = work
         self._on_answer = on_answer
-        self._worker = Worker(node)
+        self._worker = Worker(node, NICENESS)
         self._is_open, self._is_stopped = False, False
         self._pending: list[PendingQuestion] = []  # asked and not answered
         self._awaiting_stamp: list[PendingQuestion] = []

@@ -28,6 +28,7 @@ from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.msg import MemorySnapshot as MemorySnapshotMessage
 from flash_vstream_ros.nodes.camera import IMAGE_TYPES, TOPICS
+from flash_vstream_ros.nodes.client import RESPONSES
 from flash_vstream_ros.nodes.conversions import message_to_snapshot, ns_to_time
 from flash_vstream_ros.nodes.image_conversions import rgb_to_compressed, rgb_to_image
 from flash_vstream_ros.nodes.qos import LATCHED
@@ -70,7 +71,7 @@ class ReplayClient(Node):
         self.corrupt = 0  # frames that could not be decoded
         self.fault: BaseException | None = None  # of the thread that spins
         self._sent: deque[tuple[int, np.ndarray]] = deque(maxlen=SENT_FRAMES)
-        self._ask = self.create_client(Ask, 'ask')
+        self._ask = self.create_client(Ask, 'ask', qos_profile=RESPONSES)
         self._reset = self.create_client(Trigger, 'frame_handler/reset_memory')
         self._parameters = AsyncParameterClient(self, 'frame_handler')
         self.snapshot: MemorySnapshot | None = None  # the newest memory published

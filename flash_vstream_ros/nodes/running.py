@@ -3,7 +3,9 @@
 
 import contextlib
 import logging
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -110,11 +112,19 @@ def _say_farewell(executor: SingleThreadedExecutor) -> None:
 
 
 class Worker:
-    """One thread for the work of a node, so that nothing long runs among its callbacks."""
+    """One thread for the work of a node, so that nothing long runs among its callbacks.
 
-    def __init__(self, node: Node) -> None:
+    :param niceness: what it gives way to others by, where the system has that; 0: to nobody.
+    """
+
+    def __init__(self, node: Node, niceness: int = 0) -> None:
         self._node = node
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=node.get_name())
+        self._thread = ThreadPoolExecutor(
+            max_workers=1,
+            thread_name_prefix=node.get_name(),
+            initializer=_give_way,
+            initargs=(niceness,),
+        )
         self._lock = threading.Lock()
         self._is_stopped = False
 
@@ -143,6 +153,14 @@ class Worker:
         with self._lock:
             self._is_stopped = True
         self._thread.shutdown(wait=True, cancel_futures=True)
+
+
+def _give_way(niceness: int) -> None:
+    """Lower the priority of this thread, and of those that its products will start."""
+    if niceness and sys.platform == 'linux':  # elsewhere it would be the whole process's
+        thread = threading.get_native_id()
+        now = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, min(now + niceness, 19))
 
 
 def awaitable(node: Node) -> Future:

@@ -171,6 +171,18 @@ def test_work_is_done_in_order_by_one_thread(worker):
     assert done[0][1] is not threading.current_thread()
 
 
+@pytest.mark.skipif(sys.platform != 'linux', reason='threads have a priority of their own')
+def test_work_can_give_way_to_others_and_callbacks_do_not(spun):
+    def priority() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    own, polite = Worker(spun.node), Worker(spun.node, niceness=10)
+    assert own.submit(priority).result(TIMEOUT_S) == priority()
+    assert polite.submit(priority).result(TIMEOUT_S) == min(priority() + 10, 19)
+    for worker in (own, polite):
+        worker.stop()
+
+
 def test_callbacks_go_on_while_the_worker_works(spun, worker):
     release, ticks = threading.Event(), []
     spun.call(spun.node.create_timer, 0.01, lambda: ticks.append(None))
