@@ -3,7 +3,7 @@
 # PYTHON=python3.12 names the Python to make .venv with. pip's own configuration is honoured.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench fuzz verify-published lock audit clean
+.PHONY: help setup build demo test lint bench load fuzz verify-published lock audit clean
 export PYTHON
 
 IN_ENV := scripts/in_ros_env.sh
@@ -33,6 +33,8 @@ test: lint build  ## lint and every test; TESTS=test/core for some of them
 bench: build  ## measure speed and memory
 	@$(IN_ENV) python3 benchmarks/run.py
 
+load: build  ## put on the loads of days and of many planners; the better part of an hour
+	@$(IN_ENV) python3 benchmarks/load.py
 fuzz: build  ## damaged and strange inputs by the hundred thousand: minutes; EXAMPLES=100000, RUNS=1000000, SEED=1
 	@scripts/install_locked.sh "$$PWD/.venv/bin/python" fuzz
 	@$(IN_ENV) python3 scripts/fuzz.py $(call option,EXAMPLES,examples) $(call option,RUNS,runs) $(call option,SEED,seed)

@@ -21,11 +21,13 @@ from benchmarks.report import table, write_report
 
 RESULTS = Path(__file__).resolve().parent / 'results'
 LOADS = {
-    'million': lambda quick: ages.measure(20_000 if quick else 1_000_000),
-    'day': lambda quick: day.measure(2_000 if quick else 86_400),
-    'planners': lambda quick: planners.measure(100, *((20.0, 10.0) if quick else (600.0, 60.0))),
-    'cameras': lambda quick: cameras.measure_four(5.0 if quick else 120.0),
-    'camera': lambda quick: cameras.measure_one(5.0 if quick else 30.0),
+    'million': lambda options: ages.measure(20_000 if options.quick else 1_000_000),
+    'day': lambda options: day.measure(2_000 if options.quick else 86_400),
+    'planners': lambda options: planners.measure(
+        100, *((20.0, 10.0) if options.quick else (60.0 * options.minutes, 60.0))
+    ),
+    'cameras': lambda options: cameras.measure_four(5.0 if options.quick else 120.0),
+    'camera': lambda options: cameras.measure_one(5.0 if options.quick else 30.0),
 }
 
 
@@ -34,6 +36,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('names', nargs='*', metavar='NAME', help=f'{", ".join(LOADS)}')
     parser.add_argument('--quick', action='store_true', help='short loads; only printed')
+    parser.add_argument('--minutes', type=float, default=10.0, help='that the planners ask')
     parser.add_argument('--out', type=Path, default=RESULTS, help='folder of the results')
     parser.add_argument('--note', default='', help='what else the machine did; kept in the result')
     options = parser.parse_args()
@@ -43,9 +46,9 @@ def parse_arguments() -> argparse.Namespace:
     return options
 
 
-def run(name: str, quick: bool) -> list[Figure]:
+def run(name: str, options: argparse.Namespace) -> list[Figure]:
     """Put on one load; in a process of its own, so that none inherits another one's memory."""
-    return LOADS[name](quick)
+    return LOADS[name](options)
 
 
 def main() -> int:
@@ -56,10 +59,12 @@ def main() -> int:
         if options.note:
             machine['note'] = options.note
         with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as process:
-            figures = process.submit(run, name, options.quick).result()
+            figures = process.submit(run, name, options).result()
         print(f'\n{name}\n\n{table(figures)}', flush=True)
         if not options.quick:
             command = f'python3 benchmarks/load.py {name}'
+            if name == 'planners':
+                command += f' --minutes {options.minutes:g}'
             write_report(options.out, f'load_{name}', figures, machine, command)
     return 0
 

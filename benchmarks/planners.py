@@ -141,7 +141,7 @@ def describe(
     for name, seconds in delays.items():
         kept = 1e3 * np.array([s for s in seconds if np.isfinite(s)])
         low, median, high = np.percentile(kept, [10, 50, 90])
-        late[name] = np.percentile(kept, 99)
+        late[name] = float(np.percentile(kept, 99))
         figures.append(Figure(f'frame to memory, {name}: median', median, 'ms', low, high))
         figures.append(Figure(f'frame to memory, {name}: 99th percentile', late[name], 'ms'))
     both = late['all ask'] / late['nobody asks']

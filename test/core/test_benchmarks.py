@@ -19,7 +19,17 @@ from flash_vstream_ros.core.temporal_memory import TemporalMemory
 ROOT = Path(__file__).resolve().parents[2]
 # For these imports alone: the source tree's launch folder would hide ROS's package of that name.
 sys.path.append(str(ROOT))
-from benchmarks import answers, floors, gpu, kmeans, machine, measure, memory, report  # noqa: E402
+from benchmarks import (  # noqa: E402
+    ages,
+    answers,
+    floors,
+    gpu,
+    kmeans,
+    machine,
+    measure,
+    memory,
+    report,
+)
 
 sys.path.remove(str(ROOT))
 
@@ -196,6 +206,32 @@ def test_the_old_memory_is_as_old_as_it_says():
     stream.write_until(13)
     stream.write_until(21)
     assert stream.memory.frames_written == 21
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_the_benchmark_of_ages_runs_and_misses_no_frame(threads):
+    figures = {figure.name: figure for figure in ages.measure(60, TOY)}
+    assert figures['core: of 68 frames lost or weighed wrong'].met
+    assert figures['core: most that it grew by afterwards'].at_most == 10
+
+
+def test_growth_slowing_down_and_lost_frames_show_in_the_figures():
+    seconds = np.concatenate([np.ones(60), 2 * np.ones(50)])
+    figures = ages.describe('x', seconds, [100.0, 120.0, 90.0], warm_up=10)
+    missed = {figure.name: figure.value for figure in figures if figure.met is False}
+    assert missed == {
+        'x: last tenth / first tenth': 2.0,
+        'x: most that it grew by afterwards': 20.0,
+    }
+    assert ages.lost('x', 10, 9, [5, 4]).value == 1
+    assert ages.lost('x', 10, 10, [5, 4]).value == 1
+    assert ages.lost('x', 10, 10, [5, 5]).met
 
 
 def test_the_answers_benchmark_runs():

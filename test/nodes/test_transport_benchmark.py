@@ -13,7 +13,7 @@ pytest.importorskip('flash_vstream_ros.msg')
 ROOT = Path(__file__).resolve().parents[2]
 # For these imports alone: the source tree's launch folder would hide ROS's package of that name.
 sys.path.append(str(ROOT))
-from benchmarks import message, transport  # noqa: E402
+from benchmarks import cameras, message, planners, transport  # noqa: E402
 
 sys.path.remove(str(ROOT))
 
@@ -53,3 +53,23 @@ def test_the_conversions_benchmark_measures_a_message_of_the_published_size():
     by_name = {figure.name: figure for figure in message.measure(quick=True)}
     assert by_name['features in the message'].value == pytest.approx(2 * 681 * 1024 / 1e6)
     assert by_name['there and back'].value > 0
+
+
+def test_late_and_lost_frames_and_lost_questions_show_in_the_figures():
+    said = {'asked': 5, 'lost': 1, 'statuses': {'OK': 3, 'BUSY': 1}, 'seconds': [1.0, 2.0, 3.0]}
+    figures = planners.describe(2, [0.1] * 10, [0.1] * 8 + [0.3, float('inf')], said)
+    missed = {figure.name: figure.value for figure in figures if figure.met is False}
+    assert missed == {
+        '2 planners: without answer or status': 1,
+        '2 planners: of 10 frames not published': 1,
+        '99th percentile, all ask / nobody asks': pytest.approx(2.84),
+    }
+
+
+@pytest.mark.parametrize(('lost', 'missed'), [((), 0), ((13,), 1), ((10,), 0)])
+def test_a_frame_that_was_due_and_is_not_memorised_is_missed(lost, missed):
+    """What came before the first one memorised was not due."""
+    watched, second = cameras.Watched.__new__(cameras.Watched), 10**9
+    watched.stamps_ns = [n * second for n in range(10, 20) if n not in lost]
+    sent = [10 * second + n * second // 10 for n in range(100)]
+    assert watched.missed(sent)[0] == missed
