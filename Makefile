@@ -35,6 +35,7 @@ bench: build  ## measure speed and memory
 
 load: build  ## put on the loads of days and of many planners; the better part of an hour
 	@$(IN_ENV) python3 benchmarks/load.py
+
 fuzz: build  ## damaged and strange inputs by the hundred thousand: minutes; EXAMPLES=100000, RUNS=1000000, SEED=1
 	@scripts/install_locked.sh "$$PWD/.venv/bin/python" fuzz
 	@$(IN_ENV) python3 scripts/fuzz.py $(call option,EXAMPLES,examples) $(call option,RUNS,runs) $(call option,SEED,seed)
