@@ -22,7 +22,7 @@ from benchmarks.report import table, write_report
 RESULTS = Path(__file__).resolve().parent / 'results'
 LOADS = {
     'million': lambda options: ages.measure(20_000 if options.quick else 1_000_000),
-    'day': lambda options: day.measure(2_000 if options.quick else 86_400),
+    'day': lambda options: day.measure(2_000 if options.quick else options.frames),
     'planners': lambda options: planners.measure(
         100, *((20.0, 10.0) if options.quick else (60.0 * options.minutes, 60.0))
     ),
@@ -36,6 +36,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('names', nargs='*', metavar='NAME', help=f'{", ".join(LOADS)}')
     parser.add_argument('--quick', action='store_true', help='short loads; only printed')
+    parser.add_argument('--frames', type=int, default=86_400, help='of the day')
     parser.add_argument('--minutes', type=float, default=10.0, help='that the planners ask')
     parser.add_argument('--out', type=Path, default=RESULTS, help='folder of the results')
     parser.add_argument('--note', default='', help='what else the machine did; kept in the result')
@@ -63,6 +64,8 @@ def main() -> int:
         print(f'\n{name}\n\n{table(figures)}', flush=True)
         if not options.quick:
             command = f'python3 benchmarks/load.py {name}'
+            if name == 'day':
+                command += f' --frames {options.frames}'
             if name == 'planners':
                 command += f' --minutes {options.minutes:g}'
             write_report(options.out, f'load_{name}', figures, machine, command)
