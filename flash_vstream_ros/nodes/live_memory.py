@@ -102,7 +102,13 @@ class LiveMemory:
         :raises ValueError: the frame cannot be memorised; the memory is as it was.
         """
         feature = self._encode(frame)
-        self._memory.write(feature, stamp_ns)
+        try:
+            self._memory.write(feature, stamp_ns)
+        except ValueError:  # the memory is as it was
+            raise
+        except Exception:  # it is empty
+            self._seen.clear()
+            raise
         self._seen.add(frame, stamp_ns, frame_id, feature, self.snapshot)
         self._counts['memorised'] += 1
         self._publisher.frame_id = frame_id

@@ -32,6 +32,7 @@ def _nodes(checkpoint, tmp_path_factory):
             'model': quoted(checkpoint),
             'sample_rate': 0.0,
             'publish_rate': 1000.0,
+            'prefill_share': 0.0,  # the failure is to meet a question
             'memory_folder': quoted(folder),
         },
     )
