@@ -26,8 +26,8 @@ LOADS = {
     'planners': lambda options: planners.measure(
         100, *((20.0, 10.0) if options.quick else (60.0 * options.minutes, 60.0))
     ),
-    'cameras': lambda options: cameras.measure_four(5.0 if options.quick else 120.0),
-    'camera': lambda options: cameras.measure_one(5.0 if options.quick else 30.0),
+    'cameras': lambda options: cameras.measure_four(5.0 if options.quick else 60.0),
+    'camera': lambda options: cameras.measure_one(5.0 if options.quick else 20.0),
 }
 
 

@@ -23,7 +23,7 @@ from flash_vstream_ros.nodes.running import initialised
 
 PATIENCE_S = 1.0  # of one that was told BUSY
 TIMEOUT_S = 30
-SETTLE_S = 3.0  # until the question handler knows all of them
+SETTLE_S = 3.0  # between two greetings
 BEGIN = 'asking'  # printed when they begin
 FAREWELL_S = 60.0  # for the answers that are still to come at the end
 STATUSES = {
@@ -46,6 +46,7 @@ class Planner:
         self._began = 0.0
         self._resumes = time.monotonic()
         self._waiting: Future | None = None
+        self.is_known = False  # to the question handler
         self.asked = 0
         self.seconds: list[float] = []
 
@@ -57,6 +58,9 @@ class Planner:
     def look(self) -> None:
         """Ask, where it is time to."""
         now = time.monotonic()
+        if self.is_waiting and now > self._began + TIMEOUT_S + PATIENCE_S:
+            self._client.remove_pending_request(self._waiting)  # it is lost
+            self._waiting = None
         if self.is_waiting or now < self._resumes:
             return
         question = QUESTIONS[(self._number + self.asked) % len(QUESTIONS)]
@@ -65,6 +69,15 @@ class Planner:
         self.asked, self._began = self.asked + 1, now
         self._waiting = self._client.call_async(request)
         self._waiting.add_done_callback(self._receive)
+
+    def greet(self) -> None:
+        """Ask nothing: a response says that the question handler knows us."""
+
+        def receive(_: Future) -> None:
+            self.is_known = True
+
+        if not self.is_known:
+            self._client.call_async(Ask.Request()).add_done_callback(receive)
 
     def _receive(self, done: Future) -> None:
         answer, now = done.result().answer, time.monotonic()
@@ -83,7 +96,10 @@ def main() -> int:
         probe = spinner.node.create_client(Ask, 'ask')
         spinner.spin_until(probe.service_is_ready, 'a question handler', 90.0)
         planners = [Planner(spinner.node, n, answered) for n in range(count)]
-        spinner.spin_for(SETTLE_S)
+        while not all(planner.is_known for planner in planners):
+            for planner in planners:
+                planner.greet()
+            spinner.spin_for(SETTLE_S)
         print(BEGIN, flush=True)
         ends = time.monotonic() + seconds
         while time.monotonic() < ends or (

@@ -64,10 +64,11 @@ def measure(planners: int, seconds: float, idle_s: float) -> list[Figure]:
             try:
                 asking.stdout.readline()  # they begin
                 busy = eyes.show(seconds)
+                missing = eyes.missing
                 said = json.loads(asking.communicate(timeout=seconds + 120.0)[0])
             finally:
                 asking.kill()
-    return describe(planners, idle, busy, said)
+    return describe(planners, idle, busy, missing, said)
 
 
 def start_planners(count: int, seconds: float) -> subprocess.Popen:
@@ -89,7 +90,7 @@ class Eyes:
         node = self._spinner.node
         self._camera = node.create_publisher(Image, 'image', RELIABLE)
         self._arrived: dict[int, float] = {}
-        self._stamp_ns = 0
+        self._stamp_ns, self._written = 0, 0
         node.create_subscription(MemorySnapshot, 'memory', self._receive, LATCHED)
         self._spinner.spin_until(
             self._camera.get_subscription_count, 'a frame handler', START_LIMIT_S
@@ -98,9 +99,18 @@ class Eyes:
 
     def _receive(self, memory: MemorySnapshot) -> None:
         self._arrived[newest_stamp_ns(memory)] = time.monotonic()
+        self._written = memory.frames_written
+
+    @property
+    def missing(self) -> int:
+        """Frames shown that the newest memory does not know of."""
+        return round(self._stamp_ns * RATE_HZ / NS_PER_S) - self._written
 
     def show(self, seconds: float) -> list[float]:
-        """Show frames at a steady rate; returns the delay of each in seconds, inf: it is lost."""
+        """Show frames at a steady rate; returns the delay of each in seconds.
+
+        inf: its memory was published together with the next one's.
+        """
         random, began, sent = np.random.default_rng(4), time.monotonic(), {}
         for index in range(round(seconds * RATE_HZ)):
             self._spinner.spin_for(began + index / RATE_HZ - time.monotonic())
@@ -117,11 +127,12 @@ class Eyes:
 
 
 def describe(
-    planners: int, idle: Sequence[float], busy: Sequence[float], said: dict
+    planners: int, idle: Sequence[float], busy: Sequence[float], missing: int, said: dict
 ) -> list[Figure]:
     """Figures of a run.
 
     :param idle: delays in seconds while nobody asks; ``busy``: while all do.
+    :param missing: frames that are not in the memory.
     :param said: what the planners printed.
     """
     label, delays = f'{planners} planners', {'nobody asks': idle, 'all ask': busy}
@@ -133,10 +144,8 @@ def describe(
     if said['seconds']:
         low, median, high = np.percentile(said['seconds'], [10, 50, 90])
         figures.append(Figure(f'{label}: asked to answered, OK', median, 's', low, high))
-    lost = int(np.isinf(busy).sum())
-    figures.append(
-        Figure(f'{label}: of {len(busy)} frames not published', lost, 'frames', at_most=0)
-    )
+    name = f'{label}: of {len(idle) + len(busy)} frames not memorised'
+    figures.append(Figure(name, missing, 'frames', at_most=0))
     late = {}
     for name, seconds in delays.items():
         kept = 1e3 * np.array([s for s in seconds if np.isfinite(s)])

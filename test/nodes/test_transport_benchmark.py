@@ -57,11 +57,11 @@ def test_the_conversions_benchmark_measures_a_message_of_the_published_size():
 
 def test_late_and_lost_frames_and_lost_questions_show_in_the_figures():
     said = {'asked': 5, 'lost': 1, 'statuses': {'OK': 3, 'BUSY': 1}, 'seconds': [1.0, 2.0, 3.0]}
-    figures = planners.describe(2, [0.1] * 10, [0.1] * 8 + [0.3, float('inf')], said)
+    figures = planners.describe(2, [0.1] * 10, [0.1] * 8 + [0.3, float('inf')], 1, said)
     missed = {figure.name: figure.value for figure in figures if figure.met is False}
     assert missed == {
         '2 planners: without answer or status': 1,
-        '2 planners: of 10 frames not published': 1,
+        '2 planners: of 20 frames not memorised': 1,
         '99th percentile, all ask / nobody asks': pytest.approx(2.84),
     }
 
