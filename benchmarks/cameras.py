@@ -157,13 +157,16 @@ def _share(label: str, watched: Watched, reliability: str, seconds: float) -> li
     process_id = watched.node.process.pid
     size = ('--size', '1920', '1080', '--seconds', str(seconds + 10.0))
     camera = watched.start_camera(*size, '--reliability', reliability)
-    with camera:
+    try:
         watched.listen(8.0)  # until it streams
         seen, used, began = len(watched.stamps_ns), processor_s(process_id), time.monotonic()
         watched.listen(seconds)
         passed = time.monotonic() - began
         share = 100 * (processor_s(process_id) - used) / passed
         frames = len(watched.stamps_ns) - seen
+    finally:
+        camera.terminate()
+        camera.communicate()
     target = {} if 'default' in label else {'at_most': 10.0}
     return [
         Figure(f'{label}: frame handler', share, '% of a core', **target),
