@@ -31,7 +31,7 @@ for streams in full long; do
   vstream extract "$data/$streams" --model "$encoder" --out "$data/features" --side 4
 done
 previous=$runs/language/checkpoint
-for step in 1:stage1 2:stage2 2:stage2_hard; do
+for step in 1:stage1 2:stage2 2:stage2_hard 2:stage2_more; do
   out=$runs/seed$seed/${step#*:}
   train --stage "${step%:*}" --config "$recipe/${step#*:}.yaml" \
     --set seed="$seed" --set init="$previous" --set out="$out"

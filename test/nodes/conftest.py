@@ -6,6 +6,7 @@ each test gets them with an empty memory.
 """
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
     from flash_vstream_ros.nodes.client import VStreamClient
 
 _numbers = itertools.count()
+
+
+def _take_domain() -> None:
+    """Where several processes test, each gets a ROS domain: the robots have fixed names."""
+    worker = int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw'))
+    domain = int(os.environ.get('ROS_DOMAIN_ID', '0'))
+    if worker:
+        os.environ['ROS_DOMAIN_ID'] = str((domain + 25 * worker) % 100 + 1)  # 101: the last one
+
+
+_take_domain()
 
 
 @pytest.fixture
