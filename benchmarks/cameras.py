@@ -38,6 +38,7 @@ from flash_vstream_ros.nodes.running import initialised
 MODEL = Path(__file__).resolve().parents[1] / 'models' / 'patrol-tiny'
 CAMERA = Path(__file__).resolve().parent / 'camera_ends.py'
 RATE_HZ = 1.0
+STREAM_LIMIT_S = 15.0
 LIMIT_S = 120.0  # beyond the time of the stream
 
 
@@ -89,6 +90,11 @@ class Watched:
     def listen(self, seconds: float) -> None:
         """Take memories for a time."""
         self._spinner.spin_for(seconds)
+
+    def listen_until_it_streams(self) -> None:
+        """Take memories until one has a frame, or for so long that none will come."""
+        with contextlib.suppress(TimeoutError):
+            self._spinner.spin_until(lambda: self.stamps_ns, 'a frame', STREAM_LIMIT_S)
 
     def missed(self, sent_ns: Sequence[int]) -> tuple[int, int]:
         """How many frames were due and not memorised, and how many were due.
@@ -155,10 +161,10 @@ def measure_one(seconds: float) -> list[Figure]:
 
 def _share(label: str, watched: Watched, reliability: str, seconds: float) -> list[Figure]:
     process_id = watched.node.process.pid
-    size = ('--size', '1920', '1080', '--seconds', str(seconds + 10.0))
+    size = ('--size', '1920', '1080', '--seconds', str(seconds + 60.0))
     camera = watched.start_camera(*size, '--reliability', reliability)
     try:
-        watched.listen(8.0)  # until it streams
+        watched.listen_until_it_streams()
         seen, used, began = len(watched.stamps_ns), processor_s(process_id), time.monotonic()
         watched.listen(seconds)
         passed = time.monotonic() - began

@@ -27,7 +27,7 @@ LOADS = {
         100, *((20.0, 10.0) if options.quick else (60.0 * options.minutes, 60.0))
     ),
     'cameras': lambda options: cameras.measure_four(5.0 if options.quick else 60.0),
-    'camera': lambda options: cameras.measure_one(5.0 if options.quick else 20.0),
+    'camera': lambda options: cameras.measure_one(5.0 if options.quick else 10.0),
 }
 
 
