@@ -14,7 +14,7 @@ from collections import Counter
 
 from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.srv import Ask
-from rclpy.node import Node
+from rclpy.client import Client
 from rclpy.task import Future
 
 from benchmarks.running_nodes import Spinner
@@ -37,16 +37,17 @@ QUESTIONS = ('What is in front of the robot?', 'Which room was before this one?'
 class Planner:
     """Who asks one question after the other.
 
+    :param client: of all planners of this process. With one for each every response would come
+        to all of them, and rclpy looks at each: a hundred in one process could not keep up.
     :param answered: counts the statuses that came.
     """
 
-    def __init__(self, node: Node, number: int, answered: Counter[str]) -> None:
-        self._client = node.create_client(Ask, 'ask', qos_profile=RESPONSES)
+    def __init__(self, client: Client, number: int, answered: Counter[str]) -> None:
+        self._client = client
         self._number, self._answered = number, answered
         self._began = 0.0
         self._resumes = time.monotonic()
         self._waiting: Future | None = None
-        self.is_known = False  # to the question handler
         self.asked = 0
         self.seconds: list[float] = []
 
@@ -70,15 +71,6 @@ class Planner:
         self._waiting = self._client.call_async(request)
         self._waiting.add_done_callback(self._receive)
 
-    def greet(self) -> None:
-        """Ask nothing: a response says that the question handler knows us."""
-
-        def receive(_: Future) -> None:
-            self.is_known = True
-
-        if not self.is_known:
-            self._client.call_async(Ask.Request()).add_done_callback(receive)
-
     def _receive(self, done: Future) -> None:
         answer, now = done.result().answer, time.monotonic()
         self._waiting = None
@@ -88,18 +80,23 @@ class Planner:
         self._resumes = now + (PATIENCE_S if answer.status == Answer.BUSY else 0.0)
 
 
+def greet(spinner: Spinner, client: Client) -> None:
+    """Ask nothing until a response says that the question handler knows us."""
+    answers: list[Future] = []
+    while not any(answer.done() for answer in answers):
+        answers.append(client.call_async(Ask.Request()))
+        spinner.spin_for(SETTLE_S)
+
+
 def main() -> int:
     """Be all of them."""
     count, seconds = int(sys.argv[1]), float(sys.argv[2])
     with initialised():
         spinner, answered = Spinner('planners'), Counter()
-        probe = spinner.node.create_client(Ask, 'ask')
-        spinner.spin_until(probe.service_is_ready, 'a question handler', 90.0)
-        planners = [Planner(spinner.node, n, answered) for n in range(count)]
-        while not all(planner.is_known for planner in planners):
-            for planner in planners:
-                planner.greet()
-            spinner.spin_for(SETTLE_S)
+        client = spinner.node.create_client(Ask, 'ask', qos_profile=RESPONSES)
+        spinner.spin_until(client.service_is_ready, 'a question handler', 90.0)
+        greet(spinner, client)
+        planners = [Planner(client, n, answered) for n in range(count)]
         print(BEGIN, flush=True)
         ends = time.monotonic() + seconds
         while time.monotonic() < ends or (

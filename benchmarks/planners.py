@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from flash_vstream_ros.nodes.running import initialised
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / 'models' / 'patrol-tiny'
 ENDS = Path(__file__).resolve().parent / 'planner_ends.py'
+PROCESSES = 4  # of the planners
 RATE_HZ = 4.0  # so that a 99th percentile means something
 SETTLE_S = 3.0
 LAST_S = 10.0  # within which the last frames must be there
@@ -42,7 +44,10 @@ NS_PER_S = 1_000_000_000
 
 
 def measure(planners: int, seconds: float, idle_s: float) -> list[Figure]:
-    """Show frames while nobody asks, then while all do."""
+    """Show frames while nobody asks, then while all do.
+
+    :param planners: a multiple of :data:`PROCESSES`.
+    """
     isolate()
     model = {'model': MODEL, 'device': 'cpu'}
     threads = {'OMP_NUM_THREADS': '1'}
@@ -60,15 +65,28 @@ def measure(planners: int, seconds: float, idle_s: float) -> list[Figure]:
         with frames, questions:
             eyes = Eyes()
             idle = eyes.show(idle_s)
-            asking = start_planners(planners, seconds)
+            asking = [start_planners(planners // PROCESSES, seconds) for _ in range(PROCESSES)]
             try:
-                asking.stdout.readline()  # they begin
+                for process in asking:
+                    process.stdout.readline()  # they begin
                 busy = eyes.show(seconds)
                 missing = eyes.missing
-                said = json.loads(asking.communicate(timeout=seconds + 120.0)[0])
+                said = [json.loads(p.communicate(timeout=seconds + 120.0)[0]) for p in asking]
             finally:
-                asking.kill()
-    return describe(planners, idle, busy, missing, said)
+                for process in asking:
+                    process.kill()
+    return describe(planners, idle, busy, missing, together(said))
+
+
+def together(said: Sequence[dict]) -> dict:
+    """Sum up what the processes of the planners said."""
+    statuses = sum((Counter(one['statuses']) for one in said), Counter())
+    return {
+        'asked': sum(one['asked'] for one in said),
+        'lost': sum(one['lost'] for one in said),
+        'seconds': [second for one in said for second in one['seconds']],
+        'statuses': dict(statuses),
+    }
 
 
 def start_planners(count: int, seconds: float) -> subprocess.Popen:
