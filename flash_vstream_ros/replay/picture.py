@@ -13,6 +13,7 @@ import numpy as np
 from flash_vstream_ros.core.config import MemoryGeometry
 from flash_vstream_ros.replay.canvas import BOLD, Canvas, Colour
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S
+from flash_vstream_ros.replay.retrieved import retrieved_clusters
 from flash_vstream_ros.replay.thumbnails import ThumbnailStore
 from flash_vstream_ros.replay.time_scale import date_text, duration_text, offset_text, ticks
 
@@ -87,10 +88,11 @@ def draw_memory(
         canvas.text('No frame has been memorised yet.', MARGIN, CARD_TOP + 40, 14, GREY)
         return canvas.pixels
     layout = _layout(snapshot, thumbnails, rows)
-    _draw_cards(canvas, snapshot, thumbnails)
+    sources = retrieved_clusters(snapshot, geometry)
+    _draw_cards(canvas, snapshot, thumbnails, sources)
     _draw_axis(canvas, layout)
     _draw_marks(canvas, layout, snapshot)
-    _draw_clusters(canvas, layout, snapshot, thumbnails)
+    _draw_clusters(canvas, layout, snapshot, thumbnails, sources)
     _draw_legend(canvas, layout)
     return canvas.pixels
 
@@ -147,13 +149,14 @@ def _layout(snapshot: 'MemorySnapshot', thumbnails: ThumbnailStore, rows: int) -
     )
 
 
-def _draw_cards(canvas: Canvas, snapshot: 'MemorySnapshot', thumbnails: ThumbnailStore) -> None:
+def _draw_cards(
+    canvas: Canvas, snapshot: 'MemorySnapshot', thumbnails: ThumbnailStore, sources: list[int]
+) -> None:
     """The newest frame and the retrieved ones, enlarged."""
     newest_ns = snapshot.newest_stamp_ns
     cards = [(NEWEST, 'N', 'newest', '', newest_ns)]
-    heaviest = heaviest_clusters(snapshot)
     for number, stamp_ns in enumerate(snapshot.retrieved_stamps_ns.tolist(), start=1):
-        cluster = heaviest[number - 1]
+        cluster = sources[number - 1]
         cards.append((RETRIEVED, str(number), 'retrieved', f'cluster {cluster + 1}', stamp_ns))
     cards = cards[:MOST_CARDS]
     decimals = int(newest_ns - snapshot.oldest_stamp_ns < TENTHS_BELOW_NS)
@@ -177,12 +180,6 @@ def _draw_thumbnail(
         canvas.text('no picture', x + width / 2, y + height / 2, 9, GREY, anchor='middle')
     else:
         canvas.picture(picture, x, y, width, height)
-
-
-def heaviest_clusters(snapshot: 'MemorySnapshot') -> list[int]:
-    """Clusters from the heaviest down, of equal ones the newest first: as the memory retrieves."""
-    order = np.lexsort((-snapshot.temporal_last_stamps_ns, -snapshot.temporal_weights))
-    return order.tolist()
 
 
 def _draw_axis(canvas: Canvas, layout: _Layout) -> None:
@@ -228,7 +225,11 @@ def spread(places: Sequence[float], apart: float, end: float) -> list[float]:
 
 
 def _draw_clusters(
-    canvas: Canvas, layout: _Layout, snapshot: 'MemorySnapshot', thumbnails: ThumbnailStore
+    canvas: Canvas,
+    layout: _Layout,
+    snapshot: 'MemorySnapshot',
+    thumbnails: ThumbnailStore,
+    sources: list[int],
 ) -> None:
     weights = snapshot.temporal_weights.tolist()
     firsts = snapshot.temporal_first_stamps_ns.tolist()
@@ -248,7 +249,7 @@ def _draw_clusters(
         canvas.text(f'{weight:,}', layout.right + 58, y, 11, INK, anchor='right')
         length = max(WEIGHT_BAR * weight / max(weights), 3)
         canvas.rectangle(layout.right + 68, y - 4, length, 8, FAINT)
-    for number, row in enumerate(heaviest_clusters(snapshot)[: len(snapshot.retrieved)], start=1):
+    for number, row in enumerate(sources, start=1):
         canvas.badge(str(number), WIDTH - MARGIN - 8, layout.y(row), RETRIEVED, radius=8)
     free = layout.rows - len(weights)
     if free > 2:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The picture of the memory."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,14 +12,15 @@ from memory_stand_in import GEOMETRY, NS, snapshot
 
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.snapshot import MemorySnapshot
+from flash_vstream_ros.core.star_memory import StarMemory
 from flash_vstream_ros.replay.canvas import Canvas
 from flash_vstream_ros.replay.picture import (
     WIDTH,
     draw_memory,
-    heaviest_clusters,
     save_picture,
     spread,
 )
+from flash_vstream_ros.replay.retrieved import retrieved_clusters
 from flash_vstream_ros.replay.thumbnails import ThumbnailStore
 
 DATE_NS = 1_790_000_000 * NS
@@ -126,21 +128,28 @@ def test_bars_reach_from_the_first_to_the_last_frame_of_their_cluster() -> None:
     assert second[0] == pytest.approx(first[-1], abs=4)
 
 
-def test_the_heaviest_clusters_are_those_the_memory_retrieves_for(vstream: FlashVStream) -> None:
-    memory = vstream.new_memory()
+@pytest.mark.parametrize('half_life', [0, 5])
+def test_retrieved_frames_are_told_with_the_clusters_they_were_retrieved_for(
+    half_life: int, vstream: FlashVStream
+) -> None:
+    geometry = replace(vstream.geometry, temporal_half_life=half_life)
+    memory = StarMemory(geometry, vstream.attention)
     generator = torch.Generator().manual_seed(2)
     shape = (16, 16, vstream.geometry.feature_width)
     scenes = torch.randn(12, *shape, generator=generator)
     for i in range(90):
-        scene = min(i % 12, i % 5, i % 7)
+        scene = min(i % 12, i % 5, i % 7) if i < 60 else 9 + i % 3
         memory.write(scenes[scene] + 0.01 * torch.randn(shape, generator=generator), (i + 1) * NS)
     read = memory.snapshot()
-    chosen = heaviest_clusters(read)[: len(read.retrieved)]
+    chosen = retrieved_clusters(read, geometry)
+    assert len(chosen) == len(read.retrieved)
     # The frame retrieved for a cluster pools to nearly its centroid.
     pooled = read.retrieved.unflatten(1, (4, 2, 4, 2)).mean((2, 4)).flatten(1, 2)
     for cluster, retrieved in zip(chosen, pooled, strict=True):
         distances = (read.temporal - retrieved).square().sum((1, 2))
         assert int(distances.argmin()) == cluster
+    heaviest = read.temporal_weights.max() in read.temporal_weights[chosen]
+    assert heaviest != bool(half_life), 'weights that fade retrieve for others than the heaviest'
 
 
 @pytest.mark.parametrize(
