@@ -32,6 +32,7 @@ TOPICS = {'raw': 'image', 'compressed': 'image/compressed'}
 CHECK_PERIOD_S = 0.5
 PATIENCE = 10  # silence of so many times the usual one is too long for the slowest camera
 LOSSES = 3  # as many are no fault yet: a camera that starts or ends
+LOST_SHARE = 0.2  # of the images, beyond which it is said
 
 
 class Camera:
@@ -78,11 +79,11 @@ class Camera:
 
     @property
     def fault(self) -> str:
-        """Why no images arrive, or that most are lost; nothing where all is well."""
+        """Why no images arrive, or that many are lost; nothing where all is well."""
         if self._said:
             return self._said
         if self._loss_reported:
-            return 'most images are lost on their way'
+            return 'images are lost on their way'
         return 'a camera offers less than image_reliability asks for' if self._told else ''
 
     def close(self) -> None:
@@ -164,17 +165,17 @@ class Camera:
             self._node.get_logger().error(f'no image for {now - self._heard:.0f} s: {why}')
 
     def _check_loss(self) -> None:
-        """Say that most images are lost, once until all arrive again."""
+        """Say that many images are lost, once until all arrive again."""
         now = time.monotonic()
         began, received, lost = self._window
         if now - began < self._config.silence_timeout:
             return
         self._window = (now, self.received, self.lost)
         received, lost = self.received - received, self.lost - lost
-        if lost > max(LOSSES, received) and not self._loss_reported:
+        if lost > max(LOSSES, LOST_SHARE * (lost + received)) and not self._loss_reported:
             self._loss_reported = True
             self._node.get_logger().error(
-                f'most images are lost on their way: {lost} of {lost + received} on {self.topic} '
+                f'images are lost on their way: {lost} of {lost + received} on {self.topic} '
                 f'in {now - began:.0f} s; an image is larger than the default shared '
                 f"memory of the camera's process: {how_to_keep_images()}"
             )

@@ -197,13 +197,13 @@ def test_every_frame_that_is_due_of_a_best_effort_camera_is_memorised(robot):
 
 def test_a_camera_without_the_profile_is_told_how_to_start(robot):
     log = robot.follow('frame_handler')
-    sent = drive(robot, dict.fromkeys(PROFILE_VARIABLES, ''), '--seconds', '4')
-    due = 4 * 5  # seconds, frames of each
+    sent = drive(robot, dict.fromkeys(PROFILE_VARIABLES, ''), '--seconds', '6')
+    due = 6 * 5  # seconds, frames of each
     assert robot.memory.frames_written < due, 'images are lost, or this test shows nothing'
     lines = [line for line in log().split('\n') if 'PROFILES_FILE' in line]
-    assert lines, f'of {len(sent)} images most were lost, and nothing is said'
+    assert lines, f'of {len(sent)} images some were lost, and nothing is said'
     assert f'FASTDDS_DEFAULT_PROFILES_FILE={fastdds_profile_path()}' in lines[0]
-    assert any('/driver' in line for line in lines) or 'most images are lost' in lines[0]
+    assert any('/driver' in line for line in lines) or 'images are lost' in lines[0]
 
 
 @pytest.mark.parametrize(
