@@ -131,18 +131,33 @@ class Robot:
         self.said = Said(node)
 
     def start(self, *programs: str) -> None:
-        """Start programs and wait until they serve."""
-        for program in programs:
-            process = NodeProcess(
-                program,
-                self._parameters[program],
-                namespace=self.namespace,
-                environment={'OMP_NUM_THREADS': '1'},
-                log=self._folder / f'{program}.log',
-            )
-            self.processes[program] = process.__enter__()
-        wait_until(self._serves, f'both nodes serve: {self.log("frame_handler")}', 90.0)
-        self._hear()
+        """Start programs and wait until they serve.
+
+        Now and then Fast DDS never lets a node's responses through to a participant that has found
+        it, as seen once in two runs of all tests: both begin anew then, as other participants.
+        """
+        for _ in range(3):
+            for program in programs:
+                self._launch(program)
+            wait_until(self._serves, f'both nodes serve: {self.log("frame_handler")}', 90.0)
+            missed = self._missed_responses()
+            if not missed:
+                return
+            programs = tuple(self.processes)
+            logs = '\n'.join(self.log(program) for program in programs)
+            for program in programs:
+                self.processes[program].stop()
+        raise AssertionError(f'no response to {missed}\n{logs}')
+
+    def _launch(self, program: str) -> None:
+        process = NodeProcess(
+            program,
+            self._parameters[program],
+            namespace=self.namespace,
+            environment={'OMP_NUM_THREADS': '1'},
+            log=self._folder / f'{program}.log',
+        )
+        self.processes[program] = process.__enter__()
 
     def _readers(self) -> dict[tuple[int, ...], ReliabilityPolicy]:
         """Who reads the camera, by identity."""
@@ -170,18 +185,19 @@ class Robot:
             and self.acting.server_is_ready()
         )
 
-    def _hear(self) -> None:
+    def _missed_responses(self) -> list[str]:
         """Ask until responses arrive: a node that has not yet found who asks loses its first.
 
         Each round waits longer, so that a slow machine is told from a lost response.
+
+        :returns: the requests without a response in each round; none where all is well.
         """
         missed = []
-        for timeout_s in (1.0, 2.0, 5.0, 10.0, 30.0):
+        for timeout_s in (1.0, 2.0, 5.0, 10.0):
             missed.append(self._missed(timeout_s))
             if not missed[-1]:
-                return
-        logs = '\n'.join(self.log(program) for program in self.processes)
-        raise AssertionError(f'no response to {missed}\n{logs}')
+                return []
+        return missed
 
     def _missed(self, timeout_s: float) -> str:
         """Send every kind of request once; returns the one that got no response, or ''."""
