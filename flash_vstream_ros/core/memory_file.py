@@ -20,6 +20,7 @@ FORMAT = 'flash_vstream_ros/star_memory'
 VERSION = '2'
 _NOTE = 'note: '
 _ATTACHED = 'attached: '
+_ATTACHED_TYPES = ('F32', 'F64', 'I64', 'U8')
 _TYPES = {'F32': torch.float32, 'F64': torch.float64, 'I64': torch.int64}  # of a state
 
 
@@ -142,11 +143,21 @@ def _check_tensors(path: Path, file: Any, expected: Mapping[str, Tensor]) -> Non
     wanted = {name: f'{t.dtype} of shape {tuple(t.shape)}' for name, t in expected.items()}
     for name in wanted.keys() | found.keys():
         if name.startswith(_ATTACHED):
+            _check_attached(path, name, file)
             continue
         one, other = wanted.get(name, 'nothing'), found.get(name, 'nothing')
         if one != other:
             name = name if name in wanted else quote(name)
             raise MemoryFileError(f'{path}: {name}: expected {one}, got {shorten(other)}')
+
+
+def _check_attached(path: Path, name: str, file: Any) -> None:
+    """A type that NumPy does not have would fail whoever reads it."""
+    dtype = file.get_slice(name).get_dtype()
+    if dtype not in _ATTACHED_TYPES:
+        raise MemoryFileError(
+            f'{path}: {quote(name)}: expected one of {_ATTACHED_TYPES}, got {dtype}'
+        )
 
 
 def _claim(file: Any, name: str) -> str:

@@ -15,9 +15,12 @@ class StillFrames:
 
     :param threshold: grey levels, 0 to 255; a frame none of whose cells differs by more shows
         nothing new. 0: no frame is compared.
+    :raises ValueError: the threshold is out of range.
     """
 
     def __init__(self, threshold: float) -> None:
+        if not 0.0 <= threshold <= 255.0:
+            raise ValueError(f'still_threshold: expected 0 to 255, got {threshold}')
         self.threshold = threshold
         self._shape: tuple[int, ...] = ()
         self._cells: np.ndarray | None = None  # of the frame encoded last

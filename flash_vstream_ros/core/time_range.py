@@ -34,6 +34,14 @@ class LimitedSnapshot:
                 f'to_stamp: expected at least from_stamp = {self.from_ns} ns, got {self.to_ns} ns'
             )
 
+    @classmethod
+    def between(cls, whole: MemorySnapshot, from_ns: int, to_ns: int) -> 'LimitedSnapshot':
+        """Limit a memory as a request does.
+
+        :param to_ns: 0: no end.
+        """
+        return cls(whole, from_ns, to_ns or max(whole.newest_stamp_ns, from_ns))
+
     @property
     def encoder_id(self) -> str:
         """Fingerprint of encoder weights and memory geometry."""
@@ -42,13 +50,13 @@ class LimitedSnapshot:
     @property
     def key(self) -> tuple[object, ...]:
         """Name of the content: equal keys, equal tokens."""
-        kept = (self._clusters, self._inside('retrieved'), self._inside('spatial'))
+        kept = (self.clusters, self.inside('retrieved'), self.inside('spatial'))
         return (*self.whole.key, *(mask.tobytes() for mask in kept))
 
     @property
     def is_empty(self) -> bool:
         """Whether the memory holds nothing of the stretch."""
-        return not self._clusters.any()
+        return not self.clusters.any()
 
     @property
     def token_count(self) -> int:
@@ -58,7 +66,7 @@ class LimitedSnapshot:
     @property
     def key_stamps_ns(self) -> np.ndarray:
         """Stamps of the retrieved frames inside, (R,) int64."""
-        return self.whole.retrieved_stamps_ns[self._inside('retrieved')]
+        return self.whole.retrieved_stamps_ns[self.inside('retrieved')]
 
     def tokens(self) -> Tensor:
         """What is left, in the order of :meth:`MemorySnapshot.tokens`, (N, D)."""
@@ -66,19 +74,20 @@ class LimitedSnapshot:
 
     def _parts(self) -> list[Tensor]:
         kept = {
-            'temporal': self._clusters,
-            'retrieved': self._inside('retrieved'),
-            'spatial': self._inside('spatial'),
+            'temporal': self.clusters,
+            'retrieved': self.inside('retrieved'),
+            'spatial': self.inside('spatial'),
         }
         limited = [getattr(self.whole, part)[torch.from_numpy(kept[part])] for part in kept]
         return [self.whole.abstract, *limited]
 
     @property
-    def _clusters(self) -> np.ndarray:
-        """Which clusters may have a frame inside: by their first and last stamps."""
+    def clusters(self) -> np.ndarray:
+        """Which clusters may have a frame inside, by their first and last stamps: (K,) bool."""
         begins_before = self.whole.temporal_first_stamps_ns <= self.to_ns
         return begins_before & (self.whole.temporal_last_stamps_ns >= self.from_ns)
 
-    def _inside(self, part: str) -> np.ndarray:
+    def inside(self, part: str) -> np.ndarray:
+        """Which frames of a part, ``retrieved`` or ``spatial``, lie inside: (slots,) bool."""
         stamps_ns = getattr(self.whole, f'{part}_stamps_ns')
         return (stamps_ns >= self.from_ns) & (stamps_ns <= self.to_ns)

@@ -10,7 +10,7 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
 
-from flash_vstream_ros.nodes.times import ns_to_time
+from flash_vstream_ros.nodes.times import NS_PER_S, ns_to_time
 
 CACHE_S = 30.0  # of stamp time that TF is kept, and of steady time that a pose is looked for
 _MOST_AWAITED = 1000
@@ -100,14 +100,19 @@ class CameraPoses:
         return [_row(pose) for pose in self._known.values()]
 
     def restore(self, table: list[list[float]]) -> None:
-        """Put back what :meth:`table` gave, in place of what is known."""
+        """Put back what :meth:`table` gave, in place of what is known.
+
+        :raises ValueError: a row whose stamp is none.
+        """
         self.clear()
         for sec, nanosec, x, y, z, qx, qy, qz, qw in table:
+            if not 0 <= nanosec < NS_PER_S:
+                raise ValueError(f'poses: {nanosec} ns of a stamp: expected 0 to {NS_PER_S - 1}')
             pose = Pose()
             pose.position.x, pose.position.y, pose.position.z = x, y, z
             pose.orientation.x, pose.orientation.y = qx, qy
             pose.orientation.z, pose.orientation.w = qz, qw
-            stamp_ns = int(sec) * 1_000_000_000 + int(nanosec)
+            stamp_ns = int(sec) * NS_PER_S + int(nanosec)
             self._known[stamp_ns] = _stamped(pose, stamp_ns, self.pose_frame)
 
     def clear(self) -> None:

@@ -16,7 +16,9 @@ from flash_vstream_ros.core.model_config import LARGEST_SIZE
 from flash_vstream_ros.core.pipeline import Answer
 from flash_vstream_ros.core.snapshot import PARTS, MemorySnapshot, fits_float16
 from flash_vstream_ros.msg import Answer as AnswerMessage
+from flash_vstream_ros.msg import MemoryMoment
 from flash_vstream_ros.msg import MemorySnapshot as MemorySnapshotMessage
+from flash_vstream_ros.nodes.moments import NO_PLACES, Places, moments_of
 from flash_vstream_ros.nodes.times import NS_PER_S, ns_to_time, time_to_ns
 
 _SIDES = {part: f'{part}_side' for part in PARTS}
@@ -150,10 +152,23 @@ def answer_to_message(answer: Answer) -> AnswerMessage:
     )
 
 
-def describe_snapshot(message: AnswerMessage, snapshot: MemorySnapshot) -> None:
-    """Fill in which memory an answer speaks of."""
+def describe_snapshot(
+    message: AnswerMessage,
+    snapshot: MemorySnapshot,
+    places: Places = NO_PLACES,
+    from_ns: int = 0,
+    to_ns: int = 0,
+) -> None:
+    """Fill in which memory an answer speaks of.
+
+    :param places: that came with it.
+    :param from_ns: begin of the stretch of time that was asked about, nanoseconds.
+    :param to_ns: its end; 0: none.
+    """
     message.oldest_stamp = ns_to_time(snapshot.oldest_stamp_ns)
     message.newest_stamp = ns_to_time(snapshot.newest_stamp_ns)
     message.frames_seen = snapshot.frames_written
     message.memory_id = snapshot.memory_id
-    message.key_stamps = [ns_to_time(stamp) for stamp in snapshot.retrieved_stamps_ns.tolist()]
+    message.moments = moments_of(snapshot, places, from_ns, to_ns)
+    retrieved = (m for m in message.moments if m.part == MemoryMoment.RETRIEVED)
+    message.key_stamps = [moment.key_stamp for moment in retrieved]

@@ -16,7 +16,6 @@ from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.core.star_memory import StarMemory
 from flash_vstream_ros.core.still_frames import StillFrames
-from flash_vstream_ros.msg import MemorySnapshot as MemorySnapshotMessage
 from flash_vstream_ros.nodes.memory_publisher import MemoryPublisher
 from flash_vstream_ros.nodes.moments import Places
 from flash_vstream_ros.nodes.seen_frames import SeenFrames
@@ -78,7 +77,7 @@ class LiveMemory:
         self._feature: Tensor | None = None  # of the frame encoded last
         self._logger = node.get_logger()
         self._publisher = MemoryPublisher(
-            node, publish_rate, self.snapshot, submit, counts, seen.describe
+            node, publish_rate, self.snapshot, submit, counts, seen.places
         )
 
     @property
@@ -116,7 +115,7 @@ class LiveMemory:
         self._publisher.publish_if_due()
 
     def _encode(self, frame: np.ndarray) -> Tensor:
-        if self._still.shows_nothing_new(frame) and self._feature is not None:
+        if self._still.shows_nothing_new(frame):
             self._counts['still'] += 1
             return self._feature
         try:
@@ -147,11 +146,9 @@ class LiveMemory:
 
     def show(self) -> Shown:
         """Read the memory with its pictures."""
-        snapshot, message = self.snapshot(), MemorySnapshotMessage()
-        self._seen.describe(snapshot, message)
-        places = Places.of(message)
-        frame_id = self._publisher.frame_id
-        return Shown(snapshot, places, self._seen.thumbnails.copy(), frame_id)
+        snapshot = self.snapshot()
+        thumbnails, frame_id = self._seen.thumbnails.copy(), self._publisher.frame_id
+        return Shown(snapshot, self._seen.places(snapshot), thumbnails, frame_id)
 
     def branch(self) -> tuple[StarMemory, Saved]:
         """Copy the memory as it is, for another thread to save, with what is saved beside it."""

@@ -12,6 +12,7 @@ from rclpy.node import Node
 from flash_vstream_ros.core.snapshot import MemorySnapshot as Snapshot
 from flash_vstream_ros.msg import MemorySnapshot
 from flash_vstream_ros.nodes.conversions import snapshot_to_message
+from flash_vstream_ros.nodes.moments import Places
 from flash_vstream_ros.nodes.qos import LATCHED
 
 SHORTEST_TIMER_S = 0.02  # one of 1 kHz costs a quarter of a core
@@ -24,7 +25,7 @@ class MemoryPublisher:
     :param read: returns the newest snapshot; runs on the worker.
     :param submit: puts work at the end of the worker's line.
     :param counts: counts what could not be published.
-    :param describe: fills in what a message says of a snapshot besides. Runs on the worker.
+    :param find_places: says which frames show a snapshot, and where. Runs on the worker.
     """
 
     def __init__(
@@ -34,14 +35,14 @@ class MemoryPublisher:
         read: Callable[[], Snapshot],
         submit: Callable[[Callable[[], None]], object],
         counts: Counter[str],
-        describe: Callable[[Snapshot, MemorySnapshot], None],
+        find_places: Callable[[Snapshot], Places],
     ) -> None:
         self._node = node
         self._period_s = 1.0 / publish_rate
         self._read = read
         self._submit = submit
         self._counts = counts
-        self._describe = describe
+        self._find_places = find_places
         self._publisher = node.create_publisher(MemorySnapshot, 'memory', LATCHED)
         self._published = float('-inf')
         self._is_unpublished = False
@@ -63,7 +64,7 @@ class MemoryPublisher:
         """Publish at once. Runs on the worker."""
         self.newest = self._read()
         message = snapshot_to_message(self.newest, MemorySnapshot(), self.frame_id)
-        self._describe(self.newest, message)
+        self._find_places(self.newest).fill(message)
         try:
             self._publisher.publish(message)
         except RCLError as error:  # a reader too slow for a reliable topic; the timer tries again

@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The topic ``memory_view``: a picture of the memory for people, drawn while somebody looks."""
 
-from array import array
 from concurrent.futures import Future as Job
 
-import cv2
-import numpy as np
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -13,13 +10,13 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
 from flash_vstream_ros.core.config import MemoryGeometry
+from flash_vstream_ros.nodes.image_conversions import rgb_to_compressed, rgb_to_image
 from flash_vstream_ros.nodes.live_memory import LiveMemory, Shown
 from flash_vstream_ros.nodes.running import Worker
 from flash_vstream_ros.nodes.times import ns_to_time
 from flash_vstream_ros.replay.picture import draw_memory
 
 PERIOD_S = 1.0
-_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 90]
 
 
 class MemoryView:
@@ -69,10 +66,16 @@ class MemoryView:
 
     def _paint(self, shown: Shown) -> None:
         picture = draw_memory(shown.snapshot, shown.thumbnails, self._geometry)
-        if self._raw.get_subscription_count():
-            self._raw.publish(_image(picture, shown))
-        if self._compressed.get_subscription_count():
-            self._compressed.publish(_compressed(picture, shown))
+        for publisher, kind, fill in (
+            (self._raw, Image, rgb_to_image),
+            (self._compressed, CompressedImage, rgb_to_compressed),
+        ):
+            if publisher.get_subscription_count():
+                message = kind()
+                fill(picture, message)
+                message.header.stamp = ns_to_time(shown.snapshot.newest_stamp_ns)
+                message.header.frame_id = shown.frame_id
+                publisher.publish(message)
 
     def _report(self, job: Job) -> None:
         self._is_busy = False
@@ -85,21 +88,3 @@ class MemoryView:
         self._node.get_logger().error(
             f'memory_view not published, {why}: {job.exception()!r}', throttle_duration_sec=10.0
         )
-
-
-def _image(picture: np.ndarray, shown: Shown) -> Image:
-    height, width, _ = picture.shape
-    image = Image(height=height, width=width, encoding='rgb8', step=3 * width)
-    image.data = array('B', picture.tobytes())
-    return _headed(image, shown)
-
-
-def _compressed(picture: np.ndarray, shown: Shown) -> CompressedImage:
-    jpeg = cv2.imencode('.jpg', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _JPEG)[1]
-    return _headed(CompressedImage(format='jpeg', data=array('B', jpeg.tobytes())), shown)
-
-
-def _headed(image: Image | CompressedImage, shown: Shown) -> Image | CompressedImage:
-    image.header.stamp = ns_to_time(shown.snapshot.newest_stamp_ns)
-    image.header.frame_id = shown.frame_id
-    return image

@@ -4,10 +4,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
 
 from flash_vstream_ros.core.snapshot import MemorySnapshot
+from flash_vstream_ros.core.time_range import LimitedSnapshot
 from flash_vstream_ros.msg import MemoryMoment
 from flash_vstream_ros.msg import MemorySnapshot as MemorySnapshotMessage
 from flash_vstream_ros.nodes.times import ns_to_time
@@ -28,7 +30,7 @@ class Places:
 
     @classmethod
     def from_message(cls, message: MemorySnapshotMessage) -> 'Places':
-        """Read them out of a message from outside, whose sizes have been checked.
+        """Read them out of a message whose sizes have been checked.
 
         :raises ValueError: there are more or fewer than slots.
         """
@@ -42,12 +44,13 @@ class Places:
                 raise ValueError(
                     f'{name}: expected {slots} or none, got {len(getattr(message, name))}'
                 )
-        return cls.of(message)
+        return cls(*(getattr(message, name) for name in expected))
 
-    @classmethod
-    def of(cls, message: MemorySnapshotMessage) -> 'Places':
-        """Those of a message of our own."""
-        return cls(message.temporal_key_stamps, message.temporal_poses, message.retrieved_poses)
+    def fill(self, message: MemorySnapshotMessage) -> None:
+        """Write them into a message."""
+        message.temporal_key_stamps = self.key_stamps
+        message.temporal_poses = self.temporal_poses
+        message.retrieved_poses = self.retrieved_poses
 
 
 NO_PLACES = Places()
@@ -61,25 +64,21 @@ def moments_of(
     :param from_ns: first stamp of the stretch, nanoseconds; clusters that reach into it count.
     :param to_ns: last stamp of the stretch, nanoseconds; 0: no end.
     """
-    last_ns = to_ns or snapshot.newest_stamp_ns
-    firsts = snapshot.temporal_first_stamps_ns.tolist()
-    lasts = snapshot.temporal_last_stamps_ns.tolist()
+    kept = LimitedSnapshot.between(snapshot, from_ns, to_ns)
     found = [
         MemoryMoment(
             part=MemoryMoment.TEMPORAL,
             frames=int(snapshot.temporal_weights[i]),
-            first_stamp=ns_to_time(firsts[i]),
-            last_stamp=ns_to_time(lasts[i]),
+            first_stamp=ns_to_time(int(snapshot.temporal_first_stamps_ns[i])),
+            last_stamp=ns_to_time(int(snapshot.temporal_last_stamps_ns[i])),
             key_stamp=places.key_stamps[i] if places.key_stamps else NEVER,
             pose=places.temporal_poses[i] if places.temporal_poses else PoseStamped(),
         )
-        for i in range(len(firsts))
-        if firsts[i] <= last_ns and lasts[i] >= from_ns
+        for i in np.flatnonzero(kept.clusters).tolist()
     ]
-    for i, stamp_ns in enumerate(snapshot.retrieved_stamps_ns.tolist()):
-        if from_ns <= stamp_ns <= last_ns:
-            pose = places.retrieved_poses[i] if places.retrieved_poses else PoseStamped()
-            found.append(_frame(stamp_ns, pose))
+    for i in np.flatnonzero(kept.inside('retrieved')).tolist():
+        pose = places.retrieved_poses[i] if places.retrieved_poses else PoseStamped()
+        found.append(_frame(int(snapshot.retrieved_stamps_ns[i]), pose))
     return found
 
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from builtin_interfaces.msg import Time
 from rclpy.task import Future
 
 from flash_vstream_ros.action import Ask as AskAction
@@ -17,7 +16,6 @@ from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.nodes.asked import LONGEST_TIMEOUT_S
 from flash_vstream_ros.nodes.conversions import FINISHED, describe_snapshot, ros_text
 from flash_vstream_ros.nodes.memory_inbox import ReceivedMemory
-from flash_vstream_ros.nodes.moments import moments_of
 from flash_vstream_ros.nodes.times import NS_PER_S, time_to_ns
 from flash_vstream_ros.srv import Ask as AskService
 
@@ -147,19 +145,13 @@ class PendingQuestion:
         answer.time_to_first_token += answer.queue_time if answer.answer_tokens else 0.0
         answer.total_time = now - self.asked
         if self._memory is not None:
-            describe_snapshot(answer, self._memory.snapshot)
-            answer.camera = self._memory.camera
-            answer.key_stamps = [s for s in answer.key_stamps if self._is_asked_about(s)]
             stretch = (self.question.from_ns, self.question.to_ns)
-            answer.moments = moments_of(self._memory.snapshot, self._memory.places, *stretch)
+            describe_snapshot(answer, self._memory.snapshot, self._memory.places, *stretch)
+            answer.camera = self._memory.camera
             answer.memory_age = now - self._memory.arrived
             answer.stale = self._is_stale
         self.answered.set_result(answer)
         return True
-
-    def _is_asked_about(self, stamp: Time) -> bool:
-        from_ns, to_ns = self.question.from_ns, self.question.to_ns
-        return from_ns <= time_to_ns(stamp) and (not to_ns or time_to_ns(stamp) <= to_ns)
 
     def fail(self, status: int, message: str) -> bool:
         """Finish without an answer; what was said until now is kept.

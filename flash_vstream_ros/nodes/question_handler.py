@@ -166,8 +166,7 @@ class QuestionHandler:
         pending.read(memory, self._config.stale_after)
         question, snapshot = pending.question, memory.snapshot
         if question.from_ns or question.to_ns:
-            to_ns = question.to_ns or snapshot.newest_stamp_ns
-            snapshot = LimitedSnapshot(snapshot, question.from_ns, max(to_ns, question.from_ns))
+            snapshot = LimitedSnapshot.between(snapshot, question.from_ns, question.to_ns)
         if snapshot.is_empty:
             pending.fail(Answer.MEMORY_EMPTY, 'the memory holds nothing of that stretch of time')
             return

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from flash_vstream_ros.core.config import MemoryGeometry
 from flash_vstream_ros.core.snapshot import MemorySnapshot
-from flash_vstream_ros.msg import MemorySnapshot as MemorySnapshotMessage
 from flash_vstream_ros.nodes.camera_poses import CameraPoses
+from flash_vstream_ros.nodes.moments import Places
 from flash_vstream_ros.nodes.times import ns_to_time
 from flash_vstream_ros.replay.thumbnails import ThumbnailStore
 
 _POSES = 'poses'
 _POSE_VALUES = 9
-_NO_POSES = torch.zeros(0, _POSE_VALUES)
+_NO_POSES = torch.zeros(0, _POSE_VALUES, dtype=torch.float64)
 
 
 class SeenFrames:
@@ -53,16 +53,20 @@ class SeenFrames:
         if self._poses is not None:
             self._poses.clear()
 
-    def describe(self, snapshot: MemorySnapshot, message: MemorySnapshotMessage) -> None:
-        """Fill in which frames show the memory, and where the camera was."""
+    def places(self, snapshot: MemorySnapshot) -> Places:
+        """Which frames show the memory, and where the camera was."""
         key_stamps_ns = [stamp or 0 for stamp in self.thumbnails.key_stamps_ns(snapshot)]
-        message.temporal_key_stamps = [ns_to_time(stamp) for stamp in key_stamps_ns]
-        if self._poses is not None:
-            self._poses.keep_only(self.thumbnails.stamps_ns)
-            self._poses.look()
-            retrieved_ns = snapshot.retrieved_stamps_ns.tolist()
-            message.temporal_poses = [self._poses.at(stamp) for stamp in key_stamps_ns]
-            message.retrieved_poses = [self._poses.at(stamp) for stamp in retrieved_ns]
+        key_stamps = [ns_to_time(stamp) for stamp in key_stamps_ns]
+        if self._poses is None:
+            return Places(key_stamps)
+        self._poses.keep_only(self.thumbnails.stamps_ns)
+        self._poses.look()
+        retrieved_ns = snapshot.retrieved_stamps_ns.tolist()
+        return Places(
+            key_stamps,
+            [self._poses.at(stamp) for stamp in key_stamps_ns],
+            [self._poses.at(stamp) for stamp in retrieved_ns],
+        )
 
     def attached(self) -> dict[str, Tensor]:
         """What is saved with a memory."""
@@ -92,6 +96,7 @@ class SeenFrames:
         if self._poses is not None:
             # Poses in another frame say nothing in this one.
             table = attached.get(f'{_POSES} {self._poses.pose_frame}', _NO_POSES)
-            if table.shape[1:] != _NO_POSES.shape[1:] or not table.isfinite().all():
-                raise ValueError(f'poses: expected (N, {_POSE_VALUES}) finite numbers')
+            is_alike = table.dtype == _NO_POSES.dtype and table.shape[1:] == _NO_POSES.shape[1:]
+            if not is_alike or not table.isfinite().all():
+                raise ValueError(f'poses: expected (N, {_POSE_VALUES}) finite numbers of 64 bits')
             self._poses.restore(table.tolist())

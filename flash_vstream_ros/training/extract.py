@@ -131,9 +131,7 @@ class Extraction:
         self._batch = batch
         self._about = {'encoder_id': encoder_id, 'side': str(self._side)}
         self._about['sample_rate'] = str(sample_rate)
-        if not 0.0 <= still_threshold <= 255.0:
-            raise ValueError(f'still_threshold: expected 0 to 255, got {still_threshold}')
-        self._still_threshold = still_threshold
+        self._still_frames = StillFrames(still_threshold)
         if still_threshold:
             self._about['still_threshold'] = str(still_threshold)
         # Decoded, not encoded; None: shows nothing new.
@@ -166,7 +164,7 @@ class Extraction:
         """One line for a person."""
         parts = [f'{self._written} recordings extracted']
         parts += [f'{self._skipped} were there already'] * bool(self._skipped)
-        parts += [f'{self._still} frames showed nothing new'] * bool(self._still_threshold)
+        parts += [f'{self._still} frames showed nothing new'] * bool(self._still_frames.threshold)
         parts += [f'{len(self.failures)} missing or broken'] * bool(self.failures)
         return ', '.join(parts)
 
@@ -175,7 +173,7 @@ class Extraction:
             there = open_features(path)
         except (FileNotFoundError, ValueError):
             return False
-        if bool(self._still_threshold) != ('still_threshold' in there.about):
+        if bool(self._still_frames.threshold) != ('still_threshold' in there.about):
             return False
         return all(there.about.get(key) == value for key, value in self._about.items())
 
@@ -199,7 +197,8 @@ class Extraction:
             self._write_finished()
 
     def _sample(self, stream: _Stream) -> None:
-        sampler, still = FrameSampler(self._sample_rate), StillFrames(self._still_threshold)
+        sampler = FrameSampler(self._sample_rate)
+        self._still_frames.forget()
         for frame in stream.recording:
             decision = sampler.decide(frame.stamp_ns)
             if decision is Decision.NEW_STREAM:
@@ -217,7 +216,7 @@ class Extraction:
                 logger.warning('%s; the frame is left out', error)
                 sampler.give_back()
                 continue
-            is_still = still.shows_nothing_new(pixels)
+            is_still = self._still_frames.shows_nothing_new(pixels)
             self._add(stream, None if is_still else pixels, frame.stamp_ns)
 
     def _add(self, stream: _Stream, pixels: np.ndarray | None, stamp_ns: int) -> None:

@@ -53,3 +53,10 @@ def test_damage_to_what_is_attached_is_damage_to_the_file(saved) -> None:
     path.write_bytes(data)
     with pytest.raises(MemoryFileError, match='damaged'):
         load(path)
+
+
+def test_a_type_that_numpy_does_not_have_is_refused(tmp_path: Path) -> None:
+    attached = {'pictures': torch.zeros(3, dtype=torch.bfloat16)}
+    make_memory().save(tmp_path / 'memory', attached=attached)
+    with pytest.raises(MemoryFileError, match=r'attached: pictures.*expected one of .*got BF16'):
+        load(tmp_path / 'memory')
