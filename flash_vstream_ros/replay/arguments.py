@@ -38,6 +38,22 @@ def add_verb(verbs: Any, name: str, summary: str, description: str) -> argparse.
     )
 
 
+def add_batch(parser: argparse.ArgumentParser, default: int, text: str) -> None:
+    """Add the option ``--batch``, at least 1."""
+    text += ' (default: %(default)s)'
+    parser.add_argument('--batch', type=_count, default=default, metavar='N', help=text)
+
+
+def _count(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'expected at least 1, got {text}')
+    return value
+
+
 def add_replay(verbs: Any) -> None:
     """Add the verb ``replay``."""
     summary = 'answer questions about a video or a bag, without ROS'
@@ -78,6 +94,7 @@ def _add_tunables(parser: argparse.ArgumentParser) -> None:
         'HZ',
         'frames memorised per second of the recording; 0: all of them',
     )
+    add_batch(parser, 8, 'frames encoded at once; 1: as on the robot, to the last bit')
     _add_tunable(
         parser,
         '--device',

@@ -42,6 +42,7 @@ def run_replay(arguments: argparse.Namespace) -> int:
         recording,
         arguments.asked,
         sample_rate=arguments.sample_rate,
+        batch=arguments.batch,
         max_new_tokens=arguments.max_new_tokens,
         thumbnails=thumbnails,
         # Shown on a terminal only.

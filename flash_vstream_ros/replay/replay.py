@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flash_vstream_ros.core.config import FrameHandlerConfig, QuestionHandlerConfig
-from flash_vstream_ros.core.sampler import Decision, FrameSampler
+from flash_vstream_ros.core.sampler import Decision
+from flash_vstream_ros.replay.due_frames import DueFrame, DueFrames
 from flash_vstream_ros.replay.questions import Question
+from flash_vstream_ros.replay.read_ahead import read_ahead
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S, RecordedFrame, Recording
 from flash_vstream_ros.replay.thumbnails import ThumbnailStore
 
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-IN_ORDER = (Decision.TAKE, Decision.NEW_STREAM, Decision.NOT_DUE)
-
 
 class Replay:
     """A recording, a memory and questions. Iterate over it, once, for a result for each question.
@@ -27,9 +27,12 @@ class Replay:
     Frames are sampled, memorised and read as on the robot, the rounding of the memory to float16
     included, so that the answers are those of the two nodes, token by token. A question at t
     seconds sees all frames stamped up to t after the first one, and none later. Where the clock of
-    the recording jumps back for good, a new memory begins, and t goes on counting.
+    the recording jumps back for good, a new memory begins, and t goes on counting. The next
+    frames are read and decoded, by another thread, while those before are encoded.
 
     :param sample_rate: frames memorised per second of stamp time; 0: all.
+    :param batch: frames encoded at once; 1: as on the robot, to the last bit. More is quicker, and
+        features differ by the rounding of their type.
     :param max_new_tokens: of an answer, where its question does not say.
     :param thumbnails: gets a thumbnail of each memorised frame, for a picture of the memory.
     :param progress: goes around the frames of the recording, as tqdm does.
@@ -42,6 +45,7 @@ class Replay:
         questions: Sequence[Question],
         *,
         sample_rate: float = FrameHandlerConfig.sample_rate,
+        batch: int = 1,
         max_new_tokens: int = QuestionHandlerConfig.max_new_tokens,
         thumbnails: ThumbnailStore | None = None,
         progress: Callable[[Iterable[RecordedFrame]], Iterable[RecordedFrame]] = iter,
@@ -52,39 +56,41 @@ class Replay:
         self._max_new_tokens = max_new_tokens
         self._thumbnails = thumbnails
         self._progress = progress
-        self._sampler = FrameSampler(sample_rate)
+        self._due = DueFrames(sample_rate)
+        self._batch = batch
         self._memory = vstream.new_memory()
-        self._zero_ns: int | None = None  # the stamp at which t was, or would have been, 0
-        self._elapsed_ns = 0  # t of the newest frame that was in order
+        self._decoded: list[DueFrame] = []  # not memorised yet
+        self._zero_ns = 0  # the stamp at which t was, or would have been, 0
+        self._elapsed_ns = 0  # t of the newest frame that was due
         self._memorised = 0
         self._refused = 0
         self._unanswered = 0
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         waiting = deque(self._questions)
-        for frame in self._progress(self._recording):
-            decision = self._sampler.decide(frame.stamp_ns)
-            if decision not in IN_ORDER:
-                continue
-            self._elapsed_ns = self._elapsed_at(frame.stamp_ns, decision)
-            while waiting and waiting[0].at_ns < self._elapsed_ns:
+        for frame in read_ahead(self._due.of(self._progress(self._recording)), self._batch + 1):
+            self._elapsed_ns = frame.elapsed_ns
+            while waiting and waiting[0].at_ns < frame.elapsed_ns:
                 yield self._ask(waiting.popleft())
-            if decision is Decision.NEW_STREAM:
-                self._begin_stream()
-            if decision is not Decision.NOT_DUE:
-                self._memorise(frame)
+            self._take(frame)
+        self._elapsed_ns = self._due.elapsed_ns
+        self._memorise()
         for question in waiting:
             yield self._ask(question)
 
-    def _elapsed_at(self, stamp_ns: int, decision: Decision) -> int:
-        if self._zero_ns is None:
-            self._zero_ns = stamp_ns
-        if decision is Decision.NEW_STREAM:
-            # Just behind all that was before, so that what was asked until then is answered first.
-            self._zero_ns = stamp_ns - self._elapsed_ns - 1
-        return stamp_ns - self._zero_ns
+    def _take(self, frame: DueFrame) -> None:
+        if frame.begins_stream:
+            self._begin_stream()
+        self._zero_ns = frame.zero_ns
+        if frame.pixels is None:
+            self._refuse(frame.elapsed_ns, frame.fault)
+            return
+        self._decoded.append(frame)
+        if len(self._decoded) == self._batch:
+            self._memorise()
 
     def _begin_stream(self) -> None:
+        self._memorise()
         logger.warning(
             'at %.1f s the stamps jumped back: a new memory begins, and what was seen before is '
             'forgotten',
@@ -94,32 +100,39 @@ class Replay:
         if self._thumbnails is not None:
             self._thumbnails.clear()
 
-    def _memorise(self, frame: RecordedFrame) -> None:
-        try:
-            pixels = frame.decode()
-            feature = self._vstream.encode(pixels[None])[0]
-            self._memory.write(feature, frame.stamp_ns)
-        except ValueError as error:
-            self._sampler.give_back()
-            self._refuse(error)
+    def _memorise(self) -> None:
+        """Encode and write the frames that were decoded."""
+        frames, self._decoded = self._decoded, []
+        if not frames:
             return
-        self._memorised += 1
-        if self._thumbnails is not None:
-            self._thumbnails.add(frame.stamp_ns, pixels, feature, self.snapshot)
+        features = self._vstream.encode([frame.pixels for frame in frames])
+        for frame, feature in zip(frames, features, strict=True):
+            try:
+                self._memory.write(feature, frame.stamp_ns)
+            except ValueError as error:
+                self._refuse(frame.elapsed_ns, str(error))
+                continue
+            self._memorised += 1
+            if self._thumbnails is not None:
+                self._thumbnails.add(frame.stamp_ns, frame.pixels, feature, self._read)
 
-    def _refuse(self, error: ValueError) -> None:
+    def _refuse(self, elapsed_ns: int, reason: str) -> None:
         self._refused += 1
         if self._refused == 1:  # the summary counts the others
-            logger.warning('at %.1f s a frame is left out: %s', self._elapsed_ns / NS_PER_S, error)
+            logger.warning('at %.1f s a frame is left out: %s', elapsed_ns / NS_PER_S, reason)
 
     def snapshot(self) -> 'MemorySnapshot':
         """Read the memory as it is now, rounded as the message rounds it."""
+        self._memorise()
+        return self._read()
+
+    def _read(self) -> 'MemorySnapshot':
         try:
             return self._memory.snapshot().to_float16()
         except ValueError as error:
             # On a GPU a frame that had to be refused is reported here, once.
             self._memorised -= 1
-            self._refuse(error)
+            self._refuse(self._elapsed_ns, str(error))
             return self._memory.snapshot().to_float16()
 
     def _ask(self, question: Question) -> dict[str, Any]:
@@ -193,7 +206,7 @@ class Replay:
 
     def summary(self) -> str:
         """One line for a person: what became of the frames."""
-        counts = self._sampler.counts
+        counts = self._due.counts
         parts = [f'{counts.total()} frames read', f'{self._memorised} memorised']
         if self._refused:
             parts.append(f'{self._refused} left out as damaged')

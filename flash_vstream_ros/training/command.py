@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flash_vstream_ros.core.config import FrameHandlerConfig
-from flash_vstream_ros.replay.arguments import add_verb
+from flash_vstream_ros.replay.arguments import add_batch, add_verb
 
 TRAINING_NEEDED = 'needs accelerate and tensorboard: pip install -r requirements/training.txt'
 TRAIN_HELP = """\
@@ -75,7 +75,7 @@ def add_extract(verbs: Any) -> None:
         metavar='N',
         help="patches along a side of the stored maps; default: the encoder's own",
     )
-    add('--batch', type=int, default=32, metavar='N', help='frames at once (default: %(default)s)')
+    add_batch(parser, 32, 'frames encoded at once')
     add('--topic', metavar='T', help='image topic of bags; needed where they have several')
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
@@ -95,7 +95,7 @@ def add_extract(verbs: Any) -> None:
         default = getattr(FrameHandlerConfig, flag[2:].replace('-', '_'))
         text += ' (default: %(default)s)'
         add(flag, type=kind, default=default, metavar=metavar, help=text)
-    parser.set_defaults(run=lambda arguments: _extract(parser, arguments))
+    parser.set_defaults(run=_extract)
 
 
 def add_assemble(verbs: Any) -> None:
@@ -133,9 +133,7 @@ def _assemble(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _extract(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
-    if arguments.batch < 1:
-        parser.error(f'--batch: expected at least 1, got {arguments.batch}')
+def _extract(arguments: argparse.Namespace) -> int:
     # Only now, because it imports torch.
     from flash_vstream_ros.training.extract import run_extract
 

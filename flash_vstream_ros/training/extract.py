@@ -4,7 +4,7 @@
 import argparse
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -26,6 +26,7 @@ from flash_vstream_ros.core.still_frames import StillFrames
 from flash_vstream_ros.data.features import find_features, open_features, write_features
 from flash_vstream_ros.data.recordings import ImageRecording, list_recordings
 from flash_vstream_ros.data.tower import tower_id
+from flash_vstream_ros.replay.read_ahead import read_ahead
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S, Recording
 from flash_vstream_ros.replay.recording import open_recording
 from flash_vstream_ros.training.perfect_features import PerfectEncoder, PerfectRecording
@@ -197,8 +198,13 @@ class Extraction:
             self._write_finished()
 
     def _sample(self, stream: _Stream) -> None:
-        sampler = FrameSampler(self._sample_rate)
         self._still_frames.forget()
+        for stamp_ns, pixels in read_ahead(self._decoded(stream), self._batch):
+            is_still = self._still_frames.shows_nothing_new(pixels)
+            self._add(stream, None if is_still else pixels, stamp_ns)
+
+    def _decoded(self, stream: _Stream) -> Generator[tuple[int, np.ndarray], None, None]:
+        sampler = FrameSampler(self._sample_rate)
         for frame in stream.recording:
             decision = sampler.decide(frame.stamp_ns)
             if decision is Decision.NEW_STREAM:
@@ -216,8 +222,7 @@ class Extraction:
                 logger.warning('%s; the frame is left out', error)
                 sampler.give_back()
                 continue
-            is_still = self._still_frames.shows_nothing_new(pixels)
-            self._add(stream, None if is_still else pixels, frame.stamp_ns)
+            yield frame.stamp_ns, pixels
 
     def _add(self, stream: _Stream, pixels: np.ndarray | None, stamp_ns: int) -> None:
         stream.stamps_ns.append(stamp_ns)
