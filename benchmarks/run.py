@@ -15,10 +15,20 @@ from benchmarks.measure import Figure
 from benchmarks.program import make_parser, measure_apart, parse
 from benchmarks.report import write_report
 
+
+def measure_replaying(quick: bool) -> list[Figure]:
+    """Measure replay."""
+    # Here, because what reads no recordings must run without what reads them.
+    from benchmarks import replaying
+
+    return replaying.measure(quick)
+
+
 BENCHMARKS = {
     'memory': lambda options: memory.measure(options.frames, options.quick),
     'message': lambda options: message.measure(options.quick),
     'transport': lambda options: transport.measure(options.quick),
+    'replaying': lambda options: measure_replaying(options.quick),
     'answers': lambda options: answers.measure(options.quick),
 }
 

@@ -28,6 +28,7 @@ from benchmarks import (  # noqa: E402
     machine,
     measure,
     memory,
+    replaying,
     report,
 )
 
@@ -239,6 +240,28 @@ def test_the_answers_benchmark_runs():
     figures = answers.measure_size('tiny', rounds=1, max_new_tokens=3)
     units = ['ms', 'ms', 'times', 'tokens/s', 'ms', 'ms', 'times']
     assert [figure.unit for figure in figures] == units
+    assert all(figure.value > 0 for figure in figures)
+
+
+def test_replaying_replays_every_frame_in_every_way(tmp_path, vstream, monkeypatch):
+    video = tmp_path / 'video.mp4'
+    replaying.write_video(video, frames=5)
+    encoded = []
+    encode = vstream.encode
+    monkeypatch.setattr(
+        vstream, 'encode', lambda frames: encoded.append(len(frames)) or encode(frames)
+    )
+    replaying.replay(vstream, video, batch=2)
+    replaying.in_turn(vstream, video)
+    replaying.encode(vstream, [np.zeros((8, 8, 3), np.uint8)] * 5, batch=4)
+    assert encoded == [2, 2, 1] + [1] * 5 + [4, 1]
+
+
+def test_replaying_measures(tmp_path, monkeypatch):
+    monkeypatch.setattr(replaying, 'WIDTH', 64)
+    monkeypatch.setattr(replaying, 'HEIGHT', 48)
+    figures = replaying.measure(quick=True, sizes=('tiny',))
+    assert [figure.unit for figure in figures] == ['ms'] * 4 + ['times'] * 2
     assert all(figure.value > 0 for figure in figures)
 
 

@@ -291,7 +291,7 @@ def test_progress_goes_around_all_frames(vstream: FlashVStream) -> None:
 @pytest.mark.parametrize('batch', [2, 3, 8, 100])
 def test_frames_encoded_together_give_the_same_answers(vstream: FlashVStream, batch: int) -> None:
     """Damaged frames, a stream that begins anew and questions in between all cut a batch short."""
-    frames = camera(7) + [(T0 + 7 * NS, None)] + camera(9, start_ns=T0 + 8 * NS, first=8)
+    frames = [*camera(7), (T0 + 7 * NS, None), *camera(9, start_ns=T0 + 8 * NS, first=8)]
     frames += camera(12, start_ns=T0 - 500 * NS, first=40)
     questions = [Question(at, 'What is it?', ('a cup', 'a door')) for at in (0.0, 4.5, 7.0, 12.0)]
     questions += [Question(at, 'Where is the cup?', max_new_tokens=5) for at in (18.0, 21.0, 90.0)]
