@@ -20,6 +20,8 @@ simulate long 60 40 640 20 --seed 10000
 hard=(--type 'Event Occurrence' --type 'Ordered Event Narrative')
 simulate hard_short 10 300 320 20 --asked-until 150 "${hard[@]}"
 simulate hard_full 10 300 320 20 "${hard[@]}"
+simulate narrative_short 10 300 320 20 --asked-until 150 --type 'Ordered Event Narrative'
+simulate narrative_full 10 300 320 20 --type 'Ordered Event Narrative'
 
 # Stage 0: the encoder on its own, and a language model on perfect features.
 vstream train --stage 0 --config "$recipe/stage0.yaml"
@@ -31,7 +33,7 @@ for streams in full long; do
   vstream extract "$data/$streams" --model "$encoder" --out "$data/features" --side 4
 done
 previous=$runs/language/checkpoint
-for step in 1:stage1 2:stage2 2:stage2_hard 2:stage2_more; do
+for step in 1:stage1 2:stage2 2:stage2_hard 2:stage2_more 2:stage2_last; do
   out=$runs/seed$seed/${step#*:}
   train --stage "${step%:*}" --config "$recipe/${step#*:}.yaml" \
     --set seed="$seed" --set init="$previous" --set out="$out"
