@@ -10,10 +10,10 @@ from safetensors import safe_open
 from torch import Tensor
 
 from flash_vstream_ros.core.pipeline import FlashVStream
-from flash_vstream_ros.core.sampler import Decision, FrameSampler
 from flash_vstream_ros.data.features import FeatureFile, open_features
 from flash_vstream_ros.data.recordings import find_recording
 from flash_vstream_ros.evaluation.dataset import StreamQuestion
+from flash_vstream_ros.replay.due_frames import DueFrames
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S
 from flash_vstream_ros.replay.recording import open_recording
 
@@ -96,29 +96,23 @@ class RecordedStream:
         return 1.0 / self._sample_rate if self._sample_rate else 1.0
 
     def __iter__(self) -> Iterator[tuple[int, Tensor]]:
-        sampler = FrameSampler(self._sample_rate)
         newest_ns = self.start_ns
-        for frame in self._recording:
-            decision = sampler.decide(frame.stamp_ns)
-            if decision is Decision.NEW_STREAM:
+        for frame in DueFrames(self._sample_rate).of(self._recording):
+            if frame.begins_stream:
                 raise ValueError(
                     f'{self.path}: the stamps jump back to {frame.stamp_ns} ns: expected one '
                     f'stream; cut the recording there'
                 )
-            if decision is Decision.TAKE:
-                try:
-                    feature = self._vstream.encode(frame.decode()[None])[0]
-                except ValueError as error:
-                    sampler.give_back()
-                    logger.warning(
-                        '%s: the frame stamped %d ns is left out: %s',
-                        self.path,
-                        frame.stamp_ns,
-                        error,
-                    )
-                    continue
-                newest_ns = frame.stamp_ns
-                yield frame.stamp_ns, feature
+            if frame.pixels is None:
+                logger.warning(
+                    '%s: the frame stamped %d ns is left out: %s',
+                    self.path,
+                    frame.stamp_ns,
+                    frame.fault,
+                )
+                continue
+            newest_ns = frame.stamp_ns
+            yield frame.stamp_ns, self._vstream.encode(frame.pixels[None])[0]
         if self._recording.ended_early:
             logger.warning('%s', self._recording.ended_early)
         self.end_s = (newest_ns - self.start_ns) / NS_PER_S + self._period_s()

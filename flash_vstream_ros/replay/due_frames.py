@@ -9,7 +9,7 @@ import numpy as np
 from flash_vstream_ros.core.sampler import Decision, FrameSampler
 from flash_vstream_ros.replay.recorded_frame import RecordedFrame
 
-IN_ORDER = (Decision.TAKE, Decision.NEW_STREAM, Decision.NOT_DUE)
+_IN_ORDER = (Decision.TAKE, Decision.NEW_STREAM, Decision.NOT_DUE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class DueFrames:
         """The frames that are due, in order; for a damaged one the next is taken as well."""
         for frame in frames:
             decision = self._sampler.decide(frame.stamp_ns)
-            if decision not in IN_ORDER:
+            if decision not in _IN_ORDER:
                 continue
             begins_stream = decision is Decision.NEW_STREAM
             self._count(frame.stamp_ns, begins_stream)

@@ -4,7 +4,7 @@
 import argparse
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -19,13 +19,13 @@ from flash_vstream_ros.core.checkpoint_files import resolve_folder
 from flash_vstream_ros.core.config import MemoryGeometry
 from flash_vstream_ros.core.model_config import load_geometry
 from flash_vstream_ros.core.pipeline import FlashVStream
-from flash_vstream_ros.core.sampler import Decision, FrameSampler
 from flash_vstream_ros.core.snapshot import fits_float16
 from flash_vstream_ros.core.star_memory import pool
 from flash_vstream_ros.core.still_frames import StillFrames
 from flash_vstream_ros.data.features import find_features, open_features, write_features
 from flash_vstream_ros.data.recordings import ImageRecording, list_recordings
 from flash_vstream_ros.data.tower import tower_id
+from flash_vstream_ros.replay.due_frames import DueFrames
 from flash_vstream_ros.replay.read_ahead import read_ahead
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S, Recording
 from flash_vstream_ros.replay.recording import open_recording
@@ -199,30 +199,19 @@ class Extraction:
 
     def _sample(self, stream: _Stream) -> None:
         self._still_frames.forget()
-        for stamp_ns, pixels in read_ahead(self._decoded(stream), self._batch):
-            is_still = self._still_frames.shows_nothing_new(pixels)
-            self._add(stream, None if is_still else pixels, stamp_ns)
-
-    def _decoded(self, stream: _Stream) -> Generator[tuple[int, np.ndarray], None, None]:
-        sampler = FrameSampler(self._sample_rate)
-        for frame in stream.recording:
-            decision = sampler.decide(frame.stamp_ns)
-            if decision is Decision.NEW_STREAM:
+        due = DueFrames(self._sample_rate).of(stream.recording)
+        for frame in read_ahead(due, self._batch):
+            if frame.begins_stream:
                 raise ValueError(
                     f'{stream.recording.path}: its stamps jump back to {frame.stamp_ns}; split it '
                     f'there into two recordings'
                 )
-            if decision in (Decision.TAKE, Decision.NOT_DUE) and not stream.start_ns:
-                stream.start_ns = frame.stamp_ns
-            if decision is not Decision.TAKE:
+            stream.start_ns = frame.zero_ns
+            if frame.pixels is None:
+                logger.warning('%s; the frame is left out', frame.fault)
                 continue
-            try:
-                pixels = frame.decode()
-            except ValueError as error:
-                logger.warning('%s; the frame is left out', error)
-                sampler.give_back()
-                continue
-            yield frame.stamp_ns, pixels
+            is_still = self._still_frames.shows_nothing_new(frame.pixels)
+            self._add(stream, None if is_still else frame.pixels, frame.stamp_ns)
 
     def _add(self, stream: _Stream, pixels: np.ndarray | None, stamp_ns: int) -> None:
         stream.stamps_ns.append(stamp_ns)
