@@ -11,6 +11,8 @@ import sys
 import time
 from array import array
 
+import rclpy
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
@@ -56,7 +58,12 @@ def publish(node: Node, options: argparse.Namespace) -> list[int]:
         time.sleep(max(0.0, started + index / options.rate - time.monotonic()))
         stamps.append(time.monotonic_ns())
         image.header.stamp = ns_to_time(stamps[-1])
-        publisher.publish(image)
+        try:
+            publisher.publish(image)
+        except RCLError:
+            if rclpy.ok():
+                raise
+            return stamps  # terminated
     time.sleep(1.0)  # what is on its way must not die with us
     return stamps
 

@@ -47,6 +47,7 @@ class FrameSampler:
         if not 0.0 <= sample_rate <= 1000.0:
             raise ValueError(f'sample_rate: expected 0 to 1000 Hz, got {sample_rate}')
         self._period_ns = round(NS_PER_S / sample_rate) if sample_rate else 0
+        self._interval_frames = 1  # camera's intervals from the frame before to this one
         self._max_gap_ns = round(max_gap_s * NS_PER_S)
         self._settle_ns = round(settle_s * NS_PER_S)
         self.counts: Counter[Decision] = Counter()
@@ -59,11 +60,20 @@ class FrameSampler:
         self._next_slot = 0  # the grid point the next frame is due at
         self._jump: _Jump | None = None  # not yet confirmed
 
-    def decide(self, stamp_ns: int) -> Decision:
+    @property
+    def until_due_ns(self) -> int:
+        """Stamp time from the newest frame to the next that is due; 0: it may be the next one."""
+        if self._newest_ns is None or self._origin_ns is None or self._jump is not None:
+            return 0
+        return max(self._origin_ns + self._next_slot * self._period_ns - self._newest_ns, 0)
+
+    def decide(self, stamp_ns: int, skipped: int = 0) -> Decision:
         """Decide about the next frame of the camera.
 
         :param stamp_ns: its header stamp in nanoseconds.
+        :param skipped: frames of the camera between the one before and this, not shown to us.
         """
+        self._interval_frames = skipped + 1
         decision = self._decide(stamp_ns)
         self.counts[decision] += 1
         return decision
@@ -102,6 +112,7 @@ class FrameSampler:
 
     def _in_order(self, stamp_ns: int) -> Decision:
         interval_ns = 0 if self._newest_ns is None else stamp_ns - self._newest_ns
+        interval_ns //= self._interval_frames
         self._newest_ns = stamp_ns
         if self._origin_ns is None:
             self._origin_ns = stamp_ns

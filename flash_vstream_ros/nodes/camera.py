@@ -2,7 +2,8 @@
 """The frame handler's camera: the right QoS, and what is wrong when it is silent."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -12,6 +13,8 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage, Image
 
 from flash_vstream_ros.core.config import FrameHandlerConfig
+from flash_vstream_ros.nodes.conversions import time_to_ns
+from flash_vstream_ros.nodes.dozing import DozingGroup, Pace
 from flash_vstream_ros.nodes.topic_advice import (
     COMPRESSED,
     IMAGE,
@@ -31,6 +34,7 @@ TYPE_NAMES = {'raw': IMAGE, 'compressed': COMPRESSED}
 TOPICS = {'raw': 'image', 'compressed': 'image/compressed'}
 CHECK_PERIOD_S = 0.5
 PATIENCE = 10  # silence of so many times the usual one is too long for the slowest camera
+CAMERAS = 16  # that may publish on one topic
 LOSSES = 3  # as many are no fault yet: a camera that starts or ends
 LOST_SHARE = 0.2  # of the images, beyond which it is said
 
@@ -38,18 +42,28 @@ LOST_SHARE = 0.2  # of the images, beyond which it is said
 class Camera:
     """One image topic. The newest image counts, so that the queue is one deep.
 
-    :param on_image: called with each message.
+    :param on_image: called with a message, and how many of the same camera came since the one
+        before it without being looked at; returns the stamp time in nanoseconds from it to the
+        next that is due. While none can be due, none is taken.
     """
 
     def __init__(
-        self, node: Node, config: FrameHandlerConfig, on_image: Callable[[Image], None]
+        self,
+        node: Node,
+        config: FrameHandlerConfig,
+        on_image: Callable[[Image | CompressedImage, int], int],
     ) -> None:
         self._node = node
         self._config = config
         self._on_image = on_image
         self.type = IMAGE_TYPES[config.image_transport]
-        self.received = 0
         self.lost = 0
+        self._taken = 0
+        self._sent = 0  # by the cameras, as they number their images
+        self._numbers: dict[bytes, int] = {}  # of the newest image of each camera
+        self._newest_of = b''
+        self._pace = Pace()
+        self._group = DozingGroup(node)
         self._heard = time.monotonic()
         self._interval_s = 0.0  # between the newest two images: a slow camera is no silent one
         self._why = ''  # there is no image, as far as is known; and since when that holds
@@ -66,6 +80,16 @@ class Camera:
         )
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(CHECK_PERIOD_S, self._check, clock=steady)
+
+    @property
+    def received(self) -> int:
+        """Images that came, those not looked at as well."""
+        return max(self._sent - self.lost, self._taken)
+
+    @property
+    def passed_over(self) -> int:
+        """Those of them that were not looked at, because none could be due."""
+        return self.received - self._taken
 
     @property
     def age_s(self) -> float:
@@ -88,8 +112,13 @@ class Camera:
 
     def close(self) -> None:
         """Take no more images."""
+        self._group.close()
         self._node.destroy_timer(self._timer)
         self._node.destroy_subscription(self._subscription)
+
+    def look(self) -> None:
+        """Take the next image, although none seemed to be due. Any thread."""
+        self._group.wake()
 
     def _subscribe(self, reliability: ReliabilityPolicy) -> None:
         self._qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=reliability)
@@ -98,6 +127,7 @@ class Camera:
             TOPICS[self._config.image_transport],
             self._receive,
             self._qos,
+            callback_group=self._group,
             # Quality of service that does not fit is ours to match, or to say with the remedy.
             event_callbacks=SubscriptionEventCallbacks(
                 message_lost=self._count_lost, use_default_callbacks=False
@@ -105,14 +135,36 @@ class Camera:
         )
         self.topic: str = self._subscription.topic_name  # in full, after remapping
 
-    def _receive(self, message: Image | CompressedImage) -> None:
-        self.received += 1
+    def _receive(self, message: Image | CompressedImage, info: Mapping[str, Any]) -> None:
         now = time.monotonic()
-        self._interval_s, self._heard = now - self._heard, now
+        skipped = self._count(info)
+        self._interval_s, self._heard = (now - self._heard) / (skipped + 1), now
         if self._said:
             self._said = ''
             self._node.get_logger().info(f'images arrive on {self.topic}')
-        self._on_image(message)
+        until_due_ns = self._on_image(message, skipped)
+        self._pace.note(now, time_to_ns(message.header.stamp), self._sent)
+        rest_s = self._pace.rest_s(until_due_ns)
+        if rest_s > 0.0:
+            self._group.doze(rest_s)
+
+    def _count(self, info: Mapping[str, Any]) -> int:
+        """Count an image that was taken; returns how many of its camera's were not."""
+        self._taken += 1
+        camera = (info.get('publisher_gid') or {}).get('data', b'')
+        number = info.get('publication_sequence_number')
+        # Not every middleware numbers messages; of several cameras each has a pace of its own.
+        if number is None or camera != self._newest_of:
+            self._pace = Pace()
+        if len(self._numbers) > CAMERAS:  # most of them started anew
+            self._numbers.clear()
+        self._newest_of = camera
+        step = 1
+        if number is not None:
+            step = max(number - self._numbers.get(camera, number - 1), 1)
+            self._numbers[camera] = number
+        self._sent += step
+        return step - 1
 
     def _count_lost(self, event: object) -> None:
         self.lost += event.total_count_change

@@ -85,6 +85,7 @@ class FrameDiagnostics:
             'images per second': f'{self._images.of(camera.received):.1f}',
             'age of the newest image (s)': f'{camera.age_s:.1f}' if camera.received else '',
             'images received': camera.received,
+            'images not looked at, none was due': camera.passed_over,
             'images lost on their way': camera.lost,
             'our reliability': camera.reliability.name,
         }

@@ -137,9 +137,10 @@ class FrameHandler:
     def _submit(self, work: Callable[[], None]) -> None:
         self._worker.submit(work).add_done_callback(self._report)
 
-    def _on_image(self, message: Image | CompressedImage) -> None:
+    def _on_image(self, message: Image | CompressedImage, skipped: int) -> int:
         with self._lock:  # deciding as well: a reset in between would leave an old frame waiting
-            decision = self._sampler.decide(time_to_ns(message.header.stamp))
+            decision = self._sampler.decide(time_to_ns(message.header.stamp), skipped)
+            until_due_ns = self._sampler.until_due_ns
             is_taken = decision in (Decision.TAKE, Decision.NEW_STREAM)
             replaces = is_taken and self._waiting is not None
             if is_taken:
@@ -156,6 +157,7 @@ class FrameHandler:
             )
         else:
             self._submit(self._work)
+        return until_due_ns
 
     def _warn_of_stamp(self, decision: Decision, message: Image | CompressedImage) -> None:
         if decision is not Decision.NOT_DUE:
@@ -196,6 +198,9 @@ class FrameHandler:
         self._diagnostics.note_error(error)
         with self._lock:
             self._sampler.give_back()
+        camera = self._camera
+        if camera is not None:
+            camera.look()
         self._logger.error(
             f'image refused ({self.counts["refused"]} so far): {error}',
             throttle_duration_sec=10.0,

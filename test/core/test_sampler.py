@@ -219,3 +219,41 @@ def test_behind_a_restored_memory_stamps_go_on_or_begin_a_new_stream():
     ]  # fmt: skip
     sampler = FrameSampler(0.0, after_ns=100 * S)
     assert decide(sampler, [100 * S, 101 * S]) == [Decision.REPEATED, Decision.TAKE]
+
+
+@pytest.mark.parametrize('shown', [2, 3, 7])
+def test_frames_that_were_not_shown_do_not_make_the_camera_a_slow_one(shown):
+    """Of a camera seen only now and then, none is taken half of such a pause before it is due."""
+    stamps = camera(30.0, 20)
+    every, some = FrameSampler(1.0), FrameSampler(1.0)
+    expected = taken(every, stamps)
+    frames, skipped = [], 0
+    for number, stamp in enumerate(stamps):
+        if number % shown and some.until_due_ns > 0.2 * S:
+            skipped += 1
+            continue
+        if some.decide(stamp, skipped) in TAKEN:
+            frames.append(stamp)
+        skipped = 0
+    assert frames == expected
+    assert sum(some.counts.values()) < 0.8 * len(stamps)
+
+
+def test_it_says_how_long_no_frame_is_due():
+    sampler = FrameSampler(0.5)
+    assert sampler.until_due_ns == 0, 'the first may come at once'
+    sampler.decide(EPOCH_NS)
+    assert sampler.until_due_ns == 2 * S
+    sampler.decide(EPOCH_NS + S // 2)
+    assert sampler.until_due_ns == 2 * S - S // 2
+    sampler.give_back()
+    assert sampler.until_due_ns == 0, 'the frame taken was of no use'
+    sampler.decide(EPOCH_NS + S)
+    sampler.decide(EPOCH_NS - 10 * S)
+    assert sampler.until_due_ns == 0, 'the stamps may have jumped: each of them counts'
+
+
+def test_at_a_rate_of_zero_the_next_frame_is_always_due():
+    sampler = FrameSampler(0.0)
+    sampler.decide(EPOCH_NS)
+    assert sampler.until_due_ns == 0

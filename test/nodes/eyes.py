@@ -26,9 +26,16 @@ class Eyes:
 
     def __init__(self, spun: SpunNode, **config: object) -> None:
         self.images = []
+        self.until_due_ns = 0  # what a camera is told of each image
+        self.skipped = 0
         config = FrameHandlerConfig(**{'silence_timeout': 0.3} | config)
-        self.camera = spun.call(Camera, spun.node, config, self.images.append)
+        self.camera = spun.call(Camera, spun.node, config, self._take)
         self._node = spun.node
+
+    def _take(self, image: Image, skipped: int) -> int:
+        self.images.append(image)
+        self.skipped += skipped
+        return self.until_due_ns
 
     @property
     def reliability(self) -> ReliabilityPolicy | None:
