@@ -2,17 +2,21 @@
 """Answers on the CPU: the first token of a second question on one snapshot against the first's."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from benchmarks.measure import Figure, milliseconds, ratio
+from flash_vstream_ros.core.continuous_batch import ContinuousBatch
 from flash_vstream_ros.core.pipeline import Answer, FlashVStream
 from flash_vstream_ros.core.random_checkpoint import random_vstream
+from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.core.star_memory import StarMemory
 
 SIZES = ('tiny', '100m')
 QUESTIONS = ('What is on the table?', 'Where was the red cup?')  # of one length
+PLACES = ('first', 'second', 'third', 'fourth', 'fifth', 'sixth', 'seventh', 'last')
 CHOICES = ('yes', 'no', 'on the table', 'behind the door', 'red', 'green', 'three', 'it is not')
 NS_PER_S = 1_000_000_000
 
@@ -50,6 +54,7 @@ def measure_size(size: str, rounds: int, max_new_tokens: int = 32) -> list[Figur
         ratio(f'{label}: first question / second question', firsts, seconds),
         Figure(f'{label}: decoding', decoding_rate([a for _, a in answers[1:]]), 'tokens/s'),
         *measure_choices(vstream, memory, label, rounds),
+        *measure_together(vstream, memory, label, rounds),
     ]
 
 
@@ -76,6 +81,68 @@ def measure_choices(
         milliseconds(f'{label}: {len(CHOICES)} choices one by one', alone),
         ratio(f'{label}: choices one by one / in one pass', alone, together),
     ]
+
+
+def measure_together(
+    vstream: FlashVStream,
+    memory: StarMemory,
+    label: str,
+    rounds: int,
+    tokens: int = 32,
+    **target: float,
+) -> list[Figure]:
+    """Answer as many questions in a batch and one after the other, in turn.
+
+    :param tokens: of each answer; fewer where it ends before, the same in both.
+    :param target: of how many times faster the batch is.
+    """
+    snapshot = memory.snapshot()
+    vstream.prepare(snapshot)
+    batch = ContinuousBatch(vstream.language_model)
+    questions = [f'What is on the {place} table?' for place in PLACES]
+    times: list[tuple[float, float]] = []
+    for _ in range(1 + rounds):  # the first one warms up
+        marks = [time.perf_counter()]
+        said = ask_together(vstream, batch, snapshot, questions, tokens)
+        marks.append(time.perf_counter())
+        alone = [vstream.answer(snapshot, text, max_new_tokens=tokens) for text in questions]
+        marks.append(time.perf_counter())
+        times.append((marks[1] - marks[0], marks[2] - marks[1]))
+    together, one_by_one = (np.array(column) for column in zip(*times[1:], strict=True))
+    differ = sum(a.token_ids != b.token_ids for a, b in zip(said, alone, strict=True))
+    count = len(questions)
+    return [
+        milliseconds(f'{label}: {count} answers at once', together),
+        milliseconds(f'{label}: {count} answers one by one', one_by_one),
+        ratio(f'{label}: answers one by one / at once', one_by_one, together, **target),
+        Figure(f'{label}: answers that differ from those one by one', differ, 'answers'),
+    ]
+
+
+def ask_together(
+    vstream: FlashVStream,
+    batch: ContinuousBatch,
+    snapshot: MemorySnapshot,
+    questions: Sequence[str],
+    tokens: int,
+) -> list[Answer]:
+    """Answer questions in one batch."""
+    answers: dict[str, Answer] = {}
+    running = {
+        text: vstream.stream_answer(snapshot, text, max_new_tokens=tokens, batch=batch)
+        for text in questions
+    }
+    while running:
+        for text, pieces in list(running.items()):
+            try:
+                while next(pieces):
+                    pass
+            except StopIteration as end:
+                answers[text] = end.value
+                del running[text]
+        if running:
+            batch.step()
+    return [answers[text] for text in questions]
 
 
 def filled_memory(vstream: FlashVStream, frames: int = 60) -> StarMemory:

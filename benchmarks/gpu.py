@@ -21,7 +21,14 @@ import numpy as np
 import torch
 from tqdm import trange
 
-from benchmarks.answers import NS_PER_S, QUESTIONS, decoding_rate, filled_memory, write_random
+from benchmarks.answers import (
+    NS_PER_S,
+    QUESTIONS,
+    decoding_rate,
+    filled_memory,
+    measure_together,
+    write_random,
+)
 from benchmarks.floors import (
     Rates,
     cache_bytes,
@@ -141,6 +148,7 @@ class Bench:
             *_latencies('prepared', prepared[1:], question, token),
             Figure('decoding', decoding_rate(answers), 'tokens/s', floor=1e3 / token),
             Figure('tokens of the shortest answer', shortest, 'tokens', at_least=NEW_TOKENS),
+            *measure_together(vstream, memory, 'answers', self.rounds, NEW_TOKENS, at_least=5.0),
         ]
 
     def _new_snapshot(self, memory: StarMemory) -> MemorySnapshot:

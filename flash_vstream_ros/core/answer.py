@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An answer, what it cost, and when to end it."""
+"""An answer, what it cost, how it is put together, and when to end it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+
+import torch
+
+from flash_vstream_ros.core.prompt import TextStream
 
 
 @dataclass(frozen=True)
@@ -69,3 +73,73 @@ def stop_check(cancelled: Callable[[], bool], deadline: float) -> Callable[[], s
         return 'deadline' if time.monotonic() >= deadline else ''
 
     return check
+
+
+def speak(
+    stream: TextStream,
+    tokens: Iterator[tuple[int, float] | None],
+    max_new_tokens: int,
+    clock: AnswerClock,
+    stop: Callable[[], str],
+) -> Generator[str, None, Answer]:
+    """Put an answer together from tokens, until its end, the most tokens, or a reason to stop.
+
+    :param tokens: ids with their natural log-probability; None: not there yet, which yields
+        nothing (``''``).
+    :param stop: asked before each token is computed.
+    :returns: pieces of text; the generator's value is the :class:`Answer`.
+    """
+    ids, total, text, reason = [], 0.0, '', stop()
+    while not reason:
+        token = next(tokens)
+        if token is None:
+            yield ''
+            continue
+        clock.first_token()
+        ids.append(token[0])
+        total += token[1]
+        if stream.is_end(token[0]):
+            reason = 'stop'
+            break
+        reason = 'length' if len(ids) == max_new_tokens else stop()
+        piece = stream.add(token[0])
+        if piece:
+            text += piece
+            yield piece
+    piece = stream.finish()
+    if piece:
+        yield piece
+    return clock.answer(text + piece, ids, reason, total / max(len(ids), 1))
+
+
+def choose(
+    choices: Sequence[str],
+    ids: Sequence[Sequence[int]],
+    scored: Iterator[list[float] | None],
+    clock: AnswerClock,
+    stop: Callable[[], str],
+) -> Generator[str, None, Answer]:
+    """Choose the most probable of given answers.
+
+    :param ids: token ids of each choice.
+    :param scored: their summed log-probabilities in order, some at a time; None: not there yet,
+        which yields nothing (``''``).
+    :param stop: asked before more are computed.
+    :returns: the choice; the generator's value is the :class:`Answer`.
+    """
+    scores: list[float] = []
+    while len(scores) < len(ids):
+        reason = stop()
+        if reason:
+            return clock.answer('', [], reason, 0.0)
+        found = next(scored)
+        if found is None:
+            yield ''
+        else:
+            scores += found
+    clock.first_token()
+    probabilities = torch.tensor(scores, dtype=torch.float64).softmax(0).tolist()
+    best = max(range(len(choices)), key=scores.__getitem__)
+    yield choices[best]
+    mean = scores[best] / len(ids[best])
+    return clock.answer(choices[best], ids[best], 'choice', mean, probabilities)

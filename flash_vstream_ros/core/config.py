@@ -262,9 +262,12 @@ class QuestionHandlerConfig:
     )
     queue_size: int = tunable(
         8,
-        'questions waiting behind the one being answered; one more is told BUSY',
+        'questions waiting behind those being answered; one more is told BUSY',
         minimum=1,
         maximum=1000,
+    )
+    batch_size: int = tunable(
+        8, 'questions answered at once, a token of each in a pass', minimum=1, maximum=64
     )
     default_timeout: float = tunable(
         30.0,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Language model: prefill of the prefix, prefill of the question, decoding."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from math import isnan
 
@@ -70,7 +70,7 @@ class ModelError(RuntimeError):
     """The model failed at its computation; says what to do."""
 
 
-def _check_number(log_probability: float) -> None:
+def check_number(log_probability: float) -> None:
     """Refuse NaN before it becomes an answer that looks like one."""
     if isnan(log_probability):
         raise ModelError(
@@ -137,6 +137,20 @@ class LanguageModel(nn.Module):
         cache = DynamicCache(prefix.layers)
         return self._forward(token_ids, cache, 1)[-1], cache
 
+    def speak(
+        self, prefix: Prefix, question_ids: Sequence[int], sampling: Sampling
+    ) -> Generator[tuple[int, float], None, None]:
+        """Read the question and :meth:`decode`."""
+        yield from self.decode(*self.prefill_question(prefix, question_ids), sampling)
+
+    def score_each(
+        self, prefix: Prefix, question_ids: Sequence[int], answers: Sequence[Sequence[int]]
+    ) -> Generator[list[float], None, None]:
+        """Read the question and :meth:`score` given answers, as many at a time as are bounded."""
+        logits, cache = self.prefill_question(prefix, question_ids)
+        for group in in_groups(answers):
+            yield self.score(logits, cache, group)
+
     @torch.no_grad()
     def decode(
         self, logits: Tensor, cache: DynamicCache, sampling: Sampling
@@ -151,7 +165,7 @@ class LanguageModel(nn.Module):
             log_probability = logits.log_softmax(-1)[token]
             # One wait for the device a token.
             token_id, value = torch.stack([token.double(), log_probability.double()]).tolist()
-            _check_number(value)
+            check_number(value)
             yield int(token_id), value
             logits = self._forward([int(token_id)], cache)[-1]
 
@@ -176,7 +190,7 @@ class LanguageModel(nn.Module):
             totals.append((first[ids[0]] + later).double())
         found = torch.stack(totals).tolist()  # one wait for the device
         for total in found:
-            _check_number(total)
+            check_number(total)
         return found
 
     def _forward_branches(

@@ -11,23 +11,25 @@ The two halves run in two processes on a robot: the frame handler perceives (``e
 ``write``), the question handler answers (``answer``). The snapshot is all that goes between them.
 """
 
+import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from flash_vstream_ros.core.answer import Answer, AnswerClock, stop_check
+from flash_vstream_ros.core.answer import Answer, AnswerClock, choose, speak, stop_check
 from flash_vstream_ros.core.checkpoint import Modules, load_checkpoint
 from flash_vstream_ros.core.checkpoint_files import CheckpointError, resolve_folder
 from flash_vstream_ros.core.config import QuestionHandlerConfig
+from flash_vstream_ros.core.continuous_batch import ContinuousBatch
 from flash_vstream_ros.core.devices import resolve_device, resolve_dtype
 from flash_vstream_ros.core.encoder import Frames
-from flash_vstream_ros.core.language_model import GREEDY, Prefix, Sampling, in_groups
+from flash_vstream_ros.core.language_model import GREEDY, Prefix, Sampling
 from flash_vstream_ros.core.prefix_cache import PrefixCache
 from flash_vstream_ros.core.prompt import Prompt, RequestError, TextStream
 from flash_vstream_ros.core.snapshot import MemorySnapshot
@@ -158,6 +160,7 @@ class FlashVStream:
         sampling: Sampling = GREEDY,
         cancelled: Callable[[], bool] = lambda: False,
         deadline: float = float('inf'),
+        batch: ContinuousBatch | None = None,
     ) -> Generator[str, None, Answer]:
         """Answer a question, piece by piece.
 
@@ -165,6 +168,8 @@ class FlashVStream:
         :param max_new_tokens: tokens at most; fewer where the model's context ends before.
         :param cancelled: asked before each token; True ends the answer.
         :param deadline: time of ``time.monotonic`` at which the answer ends.
+        :param batch: of this model; the answer goes on with the others in it, a token each time
+            the caller steps it, and yields ``''`` where it waits for that.
         :returns: pieces of text as they come; the generator's value is the :class:`Answer`.
         :raises RequestError: the question is empty or too long, or a choice is.
         :raises ValueError: the snapshot is empty or of another encoder.
@@ -187,12 +192,18 @@ class FlashVStream:
             return clock.answer('', [], reason, 0.0)
         clock.prefix_ready = snapshot.key in self.prefixes
         prefix = self.prepare(snapshot)
-        logits, cache = self.language_model.prefill_question(prefix, question_ids)
+        speaker = self.language_model if batch is None else batch
         if choices:
             ids = [self.prompt.choice(choice) for choice in choices]
-            return (yield from self._choose(choices, ids, room, logits, cache, clock, stop))
-        tokens = self.language_model.decode(logits, cache, sampling)
-        return (yield from self._speak(tokens, min(max_new_tokens, room), clock, stop))
+            if max(map(len, ids)) > room:
+                raise RequestError(
+                    f'choices: expected at most {room} tokens, got {max(map(len, ids))}'
+                )
+            with contextlib.closing(speaker.score_each(prefix, question_ids, ids)) as scores:
+                return (yield from choose(choices, ids, scores, clock, stop))
+        most = min(max_new_tokens, room)
+        with contextlib.closing(speaker.speak(prefix, question_ids, sampling)) as tokens:
+            return (yield from speak(TextStream(self.prompt), tokens, most, clock, stop))
 
     def check_request(
         self,
@@ -222,60 +233,6 @@ class FlashVStream:
             )
         if snapshot.is_empty:
             raise ValueError('snapshot: expected a memory with frames in it, got an empty one')
-
-    def _speak(
-        self,
-        tokens: Iterator[tuple[int, float]],
-        max_new_tokens: int,
-        clock: AnswerClock,
-        stop: Callable[[], str],
-    ) -> Generator[str, None, Answer]:
-        stream = TextStream(self.prompt)
-        ids, total, text, reason = [], 0.0, '', stop()
-        while not reason:
-            token_id, log_probability = next(tokens)
-            clock.first_token()
-            ids.append(token_id)
-            total += log_probability
-            if token_id == self.prompt.end_id:
-                reason = 'stop'
-                break
-            reason = 'length' if len(ids) == max_new_tokens else stop()
-            piece = stream.add(token_id)
-            if piece:
-                text += piece
-                yield piece
-        piece = stream.finish()
-        if piece:
-            yield piece
-        return clock.answer(text + piece, ids, reason, total / max(len(ids), 1))
-
-    def _choose(
-        self,
-        choices: Sequence[str],
-        ids: Sequence[list[int]],
-        room: int,
-        logits: Tensor,
-        cache: object,
-        clock: AnswerClock,
-        stop: Callable[[], str],
-    ) -> Generator[str, None, Answer]:
-        if max(map(len, ids)) > room:
-            raise RequestError(
-                f'choices: expected at most {room} tokens, got {max(map(len, ids))}'
-            )
-        scores: list[float] = []
-        for group in in_groups(ids):
-            reason = stop()
-            if reason:
-                return clock.answer('', [], reason, 0.0)
-            scores += self.language_model.score(logits, cache, group)
-        clock.first_token()
-        probabilities = torch.tensor(scores, dtype=torch.float64).softmax(0).tolist()
-        best = max(range(len(choices)), key=scores.__getitem__)
-        yield choices[best]
-        mean = scores[best] / len(ids[best])
-        return clock.answer(choices[best], ids[best], 'choice', mean, probabilities)
 
     def _need(self, part: object, name: str) -> None:
         if part is None:

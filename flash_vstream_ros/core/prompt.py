@@ -123,6 +123,10 @@ class TextStream:
         self._ids: list[int] = []
         self._said = ''
 
+    def is_end(self, token_id: int) -> bool:
+        """Whether a token is the end of the text."""
+        return token_id == self._prompt.end_id
+
     def add(self, token_id: int) -> str:
         """Add a token and return the text that is now certain, often one word, at times none."""
         self._ids.append(token_id)

@@ -61,15 +61,16 @@ class QuestionDiagnostics:
             self._last_error = answer.message
 
     def statuses(
-        self, is_active: bool, pending: int, prefilling: Prefilling
+        self, is_active: bool, pending: int, most: int, prefilling: Prefilling
     ) -> list[DiagnosticStatus]:
         """Say how answers and memories are.
 
         :param pending: questions without an answer.
+        :param most: questions that were answered at once so far.
         """
-        return [self._answers(is_active, pending), self._memories_status(prefilling)]
+        return [self._answers(is_active, pending, most), self._memories_status(prefilling)]
 
-    def _answers(self, is_active: bool, pending: int) -> DiagnosticStatus:
+    def _answers(self, is_active: bool, pending: int, most: int) -> DiagnosticStatus:
         now = time.monotonic()
         faults = [
             (level, f'{text} ({self._counts[number]} so far)')
@@ -78,8 +79,10 @@ class QuestionDiagnostics:
         ]
         if not is_active:
             faults.append((WARN, 'not active: questions are answered INACTIVE'))
+        room = self._config.queue_size + self._config.batch_size
         values = {
-            'questions pending': f'{pending} of {self._config.queue_size + 1}',
+            'questions pending': f'{pending} of {room}',
+            'questions answered at once, most': most,
             **{
                 f'answers {status_name(number)}': self._counts[number]
                 for number in range(Answer.OK, Answer.INACTIVE + 1)

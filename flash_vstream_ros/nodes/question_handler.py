@@ -3,7 +3,6 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Generator
 
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -16,11 +15,12 @@ from rclpy.qos import HistoryPolicy, QoSProfile
 from flash_vstream_ros.action import Ask as AskAction
 from flash_vstream_ros.core.answer import Answer as ModelAnswer
 from flash_vstream_ros.core.config import QuestionHandlerConfig
+from flash_vstream_ros.core.continuous_batch import ContinuousBatch
 from flash_vstream_ros.core.language_model import Sampling
 from flash_vstream_ros.core.pipeline import FlashVStream
-from flash_vstream_ros.core.prompt import RequestError
 from flash_vstream_ros.core.time_range import LimitedSnapshot
 from flash_vstream_ros.msg import Answer
+from flash_vstream_ros.nodes.answering import Answering, Pieces
 from flash_vstream_ros.nodes.conversions import answer_to_message
 from flash_vstream_ros.nodes.diagnostics import Diagnostics
 from flash_vstream_ros.nodes.managed import ManagedNode
@@ -39,7 +39,7 @@ REQUESTS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1000)
 
 
 class QuestionHandler:
-    """Answers one question after the other, each from one snapshot: the newest when work begins.
+    """Answers questions together, each from one snapshot: the newest when its work begins.
 
     Callbacks only take questions and await answers; the queue's worker computes. The work of a
     managed node: while it is inactive, questions are answered INACTIVE.
@@ -57,7 +57,16 @@ class QuestionHandler:
         self._memories = Memories(node, config.memories, encoder_id, self._on_memory)
         self._diagnostics = QuestionDiagnostics(node, config, self._vstream, self._memories)
         self._queue = QuestionQueue(
-            node, config, self._memories, self._work, self._diagnostics.note
+            node, config, self._memories, lambda p: self._answering.take(p), self._diagnostics.note
+        )
+        self._answering = Answering(
+            self._vstream.language_model,
+            config.batch_size,
+            self._begin,
+            self._finish,
+            self._queue.say_failure,
+            self._queue.run_idle,
+            node.get_logger(),
         )
         # One for a stretch of time, which must not displace the others.
         self._vstream.prefixes.size = len(config.memories) + 1
@@ -105,7 +114,7 @@ class QuestionHandler:
 
     def _statuses(self) -> list[DiagnosticStatus]:
         return self._diagnostics.statuses(
-            self._queue.is_open, self._queue.pending, self._prefilling
+            self._queue.is_open, self._queue.pending, self._answering.most, self._prefilling
         )
 
     async def _on_service(
@@ -142,10 +151,10 @@ class QuestionHandler:
             self._queue.cancel(pending)
         return CancelResponse.ACCEPT
 
-    def _work(self, pending: PendingQuestion) -> None:
-        """Answer one question from the newest memory. Runs on the worker."""
+    def _begin(self, pending: PendingQuestion, batch: ContinuousBatch | None) -> Pieces | None:
+        """Begin an answer from the newest memory. Runs on the worker."""
         if not pending.begin_work():
-            return
+            return None
         camera = pending.question.camera
         inbox = self._memories.inbox(camera)
         if not self._queue.is_ready(pending.question):
@@ -160,45 +169,35 @@ class QuestionHandler:
         elif (memory := inbox.newest) is None or memory.snapshot.is_empty:
             pending.fail(Answer.MEMORY_EMPTY, 'no frame memorised yet; is the camera running?')
         else:
-            self._answer(pending, memory)
+            return self._answer(pending, memory, batch)
+        return None
 
-    def _answer(self, pending: PendingQuestion, memory: ReceivedMemory) -> None:
+    def _answer(
+        self, pending: PendingQuestion, memory: ReceivedMemory, batch: ContinuousBatch | None
+    ) -> Pieces | None:
         pending.read(memory, self._config.stale_after)
         question, snapshot = pending.question, memory.snapshot
         if question.from_ns or question.to_ns:
             snapshot = LimitedSnapshot.between(snapshot, question.from_ns, question.to_ns)
         if snapshot.is_empty:
             pending.fail(Answer.MEMORY_EMPTY, 'the memory holds nothing of that stretch of time')
-            return
-        try:
-            pieces = self._vstream.stream_answer(
-                snapshot,
-                question.text,
-                question.choices,
-                max_new_tokens=question.max_new_tokens,
-                sampling=self._sampling,
-                cancelled=lambda: pending.is_finished,
-                deadline=pending.deadline,
-            )
-            answer = _drain(pieces, pending.say)
-        except RequestError as error:
-            pending.fail(Answer.BAD_REQUEST, str(error))
-            return
+            return None
+        return self._vstream.stream_answer(
+            snapshot,
+            question.text,
+            question.choices,
+            max_new_tokens=question.max_new_tokens,
+            sampling=self._sampling,
+            cancelled=lambda: pending.is_finished,
+            deadline=pending.deadline,
+            batch=batch,
+        )
+
+    def _finish(self, pending: PendingQuestion, answer: ModelAnswer) -> None:
         message = answer_to_message(answer)
         if message.status == Answer.TIMEOUT:
             message.message = pending.why_late()
         pending.finish(message)
-
-
-def _drain(
-    pieces: Generator[str, None, ModelAnswer], on_piece: Callable[[str], None]
-) -> ModelAnswer:
-    """Pass the pieces on as they come and return what they end in."""
-    while True:
-        try:
-            on_piece(next(pieces))
-        except StopIteration as end:
-            return end.value
 
 
 def make_node() -> ManagedNode:

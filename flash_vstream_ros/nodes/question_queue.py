@@ -10,6 +10,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from flash_vstream_ros.core.config import QuestionHandlerConfig
+from flash_vstream_ros.core.prompt import RequestError
 from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.nodes.memories import Memories
 from flash_vstream_ros.nodes.pending_question import PendingQuestion, Question
@@ -23,10 +24,11 @@ ENDING = 'the question handler was deactivated or is shutting down'
 class QuestionQueue:
     """Takes questions, starts their work when the memory is ready, keeps their deadlines.
 
-    At most one is answered at a time and ``queue_size`` wait, for the worker or for a stamp. A
+    At most ``batch_size`` are answered at a time and ``queue_size`` wait, for a place among them
+    or for a stamp. A
     deadline is kept by a steady timer, whatever the worker is doing.
 
-    :param work: answers one question; runs on the worker.
+    :param work: takes up one question, to answer it now or later; runs on the worker.
     :param on_answer: called with each answer, among the node's callbacks.
     """
 
@@ -39,7 +41,8 @@ class QuestionQueue:
         on_answer: Callable[[Answer], None] = lambda _: None,
     ) -> None:
         self._node = node
-        self._size = config.queue_size
+        self._config = config
+        self._size = config.queue_size + config.batch_size
         self._memories = memories
         self._work = work
         self._on_answer = on_answer
@@ -65,10 +68,11 @@ class QuestionQueue:
             pending.fail(Answer.INACTIVE, f'this node is not active; {_how_to(self._node)}')
         elif fault:
             pending.fail(Answer.BAD_REQUEST, fault)
-        elif len(self._pending) > self._size:
+        elif len(self._pending) >= self._size:
             pending.fail(
                 Answer.BUSY,
-                f'{len(self._pending)} questions are pending (queue_size {self._size}); ask '
+                f'{len(self._pending)} questions are pending (batch_size '
+                f'{self._config.batch_size}, queue_size {self._config.queue_size}); ask '
                 f'again later',
             )
         else:
@@ -173,9 +177,13 @@ class QuestionQueue:
         if job.cancelled():
             pending.fail(Answer.CANCELLED, ENDING)
         elif job.exception() is not None:
-            self._say_failure(job.exception(), pending)
+            self.say_failure(job.exception(), pending)
 
-    def _say_failure(self, error: BaseException, pending: PendingQuestion) -> None:
+    def say_failure(self, error: BaseException, pending: PendingQuestion) -> None:
+        """Answer a question with what went wrong. Any thread."""
+        if isinstance(error, RequestError):
+            pending.fail(Answer.BAD_REQUEST, str(error))
+            return
         is_full = isinstance(error, torch.OutOfMemoryError)
         advice = (
             'free memory on the device or choose a smaller dtype' if is_full else 'see the log'

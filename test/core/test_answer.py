@@ -12,7 +12,7 @@ from memory_samples import S
 
 from flash_vstream_ros.core import answer as answer_module
 from flash_vstream_ros.core.answer import Answer
-from flash_vstream_ros.core.language_model import Prefix
+from flash_vstream_ros.core.language_model import LanguageModel, Prefix
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.snapshot import MemorySnapshot
 
@@ -41,6 +41,8 @@ class ScriptedModel:
         for token in self.script:
             self.said += 1
             yield token, -0.5
+
+    speak, score_each = LanguageModel.speak, LanguageModel.score_each
 
     def score(self, logits, cache, answers: list[list[int]]) -> list[float]:
         self.scored += len(answers)

@@ -238,9 +238,11 @@ def test_growth_slowing_down_and_lost_frames_show_in_the_figures():
 
 def test_the_answers_benchmark_runs():
     figures = answers.measure_size('tiny', rounds=1, max_new_tokens=3)
-    units = ['ms', 'ms', 'times', 'tokens/s', 'ms', 'ms', 'times']
+    together = ['ms', 'ms', 'times', 'answers']
+    units = ['ms', 'ms', 'times', 'tokens/s', 'ms', 'ms', 'times', *together]
     assert [figure.unit for figure in figures] == units
-    assert all(figure.value > 0 for figure in figures)
+    assert all(figure.value > 0 for figure in figures[:-1])
+    assert figures[-1].value == 0, 'what is said at once is what is said one by one'
 
 
 def test_replaying_replays_every_frame_in_every_way(tmp_path, vstream, monkeypatch):
@@ -316,7 +318,7 @@ def test_the_gpu_benchmark_runs_on_the_cpu(vstream, rates, monkeypatch):
     ]  # fmt: skip
     names = {figure.name for figure in figures}
     assert {'encode and write, batch 1', 'first token, cold', '3 tokens, prepared'} <= names
-    assert all(figure.value > 0 for figure in figures)
+    assert all(figure.value > 0 for figure in figures if 'differ' not in figure.name)
 
 
 def test_gpu_memory_is_asked_for_at_both_ages(vstream, rates, monkeypatch):

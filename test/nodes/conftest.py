@@ -157,7 +157,12 @@ def _robot(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             'publish_rate': 1000.0,
             'silence_timeout': 1.5,
         },
-        'question_handler': {'model': checkpoint, 'queue_size': 1, 'stale_after': 1.0},
+        'question_handler': {
+            'model': checkpoint,
+            'queue_size': 1,
+            'batch_size': 1,
+            'stale_after': 1.0,
+        },
     }
     yield from _run(tmp_path_factory, 'robot', parameters)
 

@@ -13,6 +13,7 @@ from robots import S, picture, wait_until
 from std_srvs.srv import Trigger
 
 from flash_vstream_ros.core.abstract_memory import AbstractMemory
+from flash_vstream_ros.core.continuous_batch import ContinuousBatch
 from flash_vstream_ros.core.language_model import LanguageModel
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.star_memory import StarMemory
@@ -85,22 +86,22 @@ def test_a_frame_is_lost_and_the_next_one_memorised(
 
 
 @pytest.mark.parametrize(
-    ('name', 'after', 'says'),
+    ('owner', 'name', 'after', 'says'),
     [
-        ('prefill_prefix', 0, False),
-        ('prefill_question', 0, False),
-        ('_forward', 6, True),
+        (LanguageModel, 'prefill_prefix', 0, False),
+        (ContinuousBatch, '_read', 0, False),
+        (ContinuousBatch, '_read', 6, True),
     ],
     ids=['prefill of the memory', 'prefill of the question', 'decode'],
 )
 def test_an_answer_fails_with_advice_and_the_next_one_is_right(
-    nodes, vstream, monkeypatch, name, after, says
+    nodes, vstream, monkeypatch, owner, name, after, says
 ):
     for second in (1, 2):
         nodes.camera.show(second)
     ask = {'min_stamp_ns': 2 * S, 'max_new_tokens': 30}
     with monkeypatch.context() as patch:
-        fail_once(patch, LanguageModel, name, FULL, after)
+        fail_once(patch, owner, name, FULL, after)
         answer = nodes.planner.ask(**ask)
     assert answer.status == Answer.MODEL_ERROR
     assert 'CUDA out of memory' in answer.message

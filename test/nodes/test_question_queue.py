@@ -27,7 +27,9 @@ class Line:
         self._let = threading.Semaphore(0)
         self._memory = vstream.new_memory()
         self._publisher = spun.node.create_publisher(Message, 'memory', LATCHED)
-        self.queue = spun.call(self._make, QuestionHandlerConfig(queue_size=queue_size))
+        self.queue = spun.call(
+            self._make, QuestionHandlerConfig(queue_size=queue_size, batch_size=1)
+        )
 
     def _make(self, config: QuestionHandlerConfig) -> QuestionQueue:
         node = self.spun.node

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers of a batch: what each has still to be read, and what it makes of it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from flash_vstream_ros.core.language_model import Sampling, check_number, in_groups
+
+
+class Batch(Protocol):
+    """What answers need of the batch they are in."""
+
+    def new_segment(self) -> int:
+        """A number that no tokens have yet."""
+
+    def leave(self, branch: 'Branch') -> None:
+        """Go on without an answer."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """Tokens that the next pass reads.
+
+    :param segment: names them for those who see them later.
+    :param sees: segments that it sees beside itself.
+    :param position: of the first token, for the rotary embedding.
+    :param is_last_wanted: logits of the last token only, else of all.
+    """
+
+    ids: Sequence[int]
+    segment: int
+    sees: tuple[int, ...]
+    position: int
+    is_last_wanted: bool
+
+
+class Branch(ABC, Iterator):
+    """An answer in a batch. Iterating gives None where the batch has to be stepped first.
+
+    :param prefix: segment of what comes before its question.
+    :param position: of the question's first token, for the rotary embedding.
+    """
+
+    def __init__(self, batch: Batch, prefix: int, position: int) -> None:
+        self._batch = batch
+        self.prefix = prefix
+        self._position = position
+        self.segment = batch.new_segment()
+
+    def close(self) -> None:
+        """Leave the batch."""
+        self._batch.leave(self)
+
+    @abstractmethod
+    def texts(self) -> list[Text]:
+        """What the next pass shall read."""
+
+    @abstractmethod
+    def see(self, logits: Sequence[Tensor]) -> Tensor:
+        """Take float32 logits, (n, V) of each text. Returns what the host is to know, float64."""
+
+    @abstractmethod
+    def note(self, values: list[float]) -> None:
+        """Take what the host knows now."""
+
+
+class Spoken(Branch):
+    """An answer that is spoken token by token: token ids with their natural log-probability."""
+
+    def __init__(
+        self,
+        batch: Batch,
+        prefix: int,
+        position: int,
+        ids: Sequence[int],
+        how: Sampling,
+    ) -> None:
+        super().__init__(batch, prefix, position)
+        self._unread = list(ids)
+        self._sampling = how
+        self._said: tuple[int, float] | None = None
+
+    def __next__(self) -> tuple[int, float] | None:
+        """The next token.
+
+        :raises ModelError: the model computed NaN.
+        """
+        said, self._said = self._said, None
+        if said is not None:
+            check_number(said[1])
+        return said
+
+    def texts(self) -> list[Text]:
+        """The question, then each token that was chosen."""
+        return [Text(self._unread, self.segment, (self.prefix,), self._position, True)]
+
+    def see(self, logits: Sequence[Tensor]) -> Tensor:
+        """Choose the next token."""
+        row = logits[0][-1]
+        token = self._sampling.choose(row)
+        return torch.stack([token.double(), row.log_softmax(-1)[token].double()])
+
+    def note(self, values: list[float]) -> None:
+        """Take the token that was chosen, with its log-probability."""
+        self._said = (int(values[0]), values[1])
+        self._position += len(self._unread)
+        self._unread = [self._said[0]]
+
+
+class Scored(Branch):
+    """Given answers behind one question: their summed natural log-probabilities, in groups."""
+
+    def __init__(
+        self,
+        batch: Batch,
+        prefix: int,
+        position: int,
+        ids: Sequence[int],
+        answers: Sequence[Sequence[int]],
+    ) -> None:
+        super().__init__(batch, prefix, position)
+        self._question = list(ids)
+        self._first: Tensor | None = None  # log-probabilities of an answer's first token
+        self._groups = list(in_groups(answers))
+        self._scores: list[float] | None = None
+
+    def __next__(self) -> list[float] | None:
+        """Scores of the next answers, as many as were read at once.
+
+        :raises ModelError: the model computed NaN.
+        """
+        scores, self._scores = self._scores, None
+        if scores is None and not self._groups:
+            raise StopIteration
+        for score in scores or ():
+            check_number(score)
+        return scores
+
+    def texts(self) -> list[Text]:
+        """The next answers, side by side behind the question; at first that as well."""
+        if not self._groups:
+            return []
+        sees = (self.prefix, self.segment)
+        after = self._position + len(self._question)
+        texts = [
+            Text(answer[:-1], self._batch.new_segment(), sees, after, False)
+            for answer in self._groups[0]
+        ]
+        if self._first is None:
+            ids = self._question
+            texts.insert(0, Text(ids, self.segment, sees[:1], self._position, True))
+        return texts
+
+    def see(self, logits: Sequence[Tensor]) -> Tensor:
+        """Sum the log-probabilities of the answers that were read."""
+        if self._first is None:
+            self._first, logits = logits[0][-1].log_softmax(-1), logits[1:]
+        totals = []
+        for answer, rows in zip(self._groups[0], logits, strict=True):
+            chosen = torch.tensor(answer[1:], dtype=torch.int64, device=rows.device)[:, None]
+            later = rows.log_softmax(-1).gather(1, chosen).sum()
+            totals.append((self._first[answer[0]] + later).double())
+        return torch.stack(totals)
+
+    def note(self, values: list[float]) -> None:
+        """Take the sums."""
+        self._scores = values
+        del self._groups[0]

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers in a batch are the answers that each question gets alone."""
+
+import math
+import random
+from itertools import islice
+
+import pytest
+import torch
+from language_models import VOCABULARY, WIDTH, small_language_model
+
+from flash_vstream_ros.core import language_model
+from flash_vstream_ros.core.continuous_batch import ContinuousBatch
+from flash_vstream_ros.core.language_model import GREEDY, LanguageModel, ModelError, Sampling
+from flash_vstream_ros.core.prompt import RequestError
+
+
+@pytest.fixture(scope='module')
+def model() -> LanguageModel:
+    return small_language_model()
+
+
+@pytest.fixture(scope='module')
+def prefixes(model):
+    """Of three memories, of different lengths."""
+    generator = torch.Generator().manual_seed(1)
+    return [
+        model.prefill_prefix(torch.randn(tokens, WIDTH, generator=generator))
+        for tokens in (17, 9, 30)
+    ]
+
+
+@pytest.fixture
+def batch(model):
+    return ContinuousBatch(model)
+
+
+def question(seed: int) -> list[int]:
+    draw = random.Random(seed)
+    return [draw.randrange(VOCABULARY) for _ in range(draw.randint(1, 9))]
+
+
+def alone(model, prefix, ids, count):
+    return list(islice(model.speak(prefix, ids, GREEDY), count))
+
+
+def assert_said(said, expected):
+    assert [token for token, _ in said] == [token for token, _ in expected]
+    values = [value for _, value in said]
+    assert values == pytest.approx([value for _, value in expected], abs=1e-4)
+
+
+@pytest.mark.parametrize('size', [1, 2, 8])
+def test_each_is_told_what_it_would_be_told_alone(size, model, prefixes, batch):
+    prefix = prefixes[0]
+    branches = [batch.speak(prefix, question(seed), GREEDY) for seed in range(size)]
+    said = [[] for _ in branches]
+    for _ in range(12):
+        assert all(next(branch) is None for branch in branches), 'nothing before the pass'
+        batch.step()
+        for branch, tokens in zip(branches, said, strict=True):
+            tokens.append(next(branch))
+    for seed, tokens in enumerate(said):
+        assert_said(tokens, alone(model, prefix, question(seed), 12))
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_questions_about_any_memory_come_and_go_at_any_time(seed, model, prefixes, batch):
+    draw = random.Random(seed)
+    running, done = [], 0
+    while done < 25:
+        while len(running) < 6 and draw.random() < 0.6:
+            about, ids = draw.choice(prefixes), question(draw.randrange(1000))
+            branch = batch.speak(about, ids, GREEDY)
+            running.append((branch, [], alone(model, about, ids, draw.randint(1, 15))))
+        batch.step()
+        for entry in running.copy():
+            branch, said, expected = entry
+            said.append(next(branch))
+            if len(said) == len(expected):
+                assert_said(said, expected)
+                branch.close()
+                running.remove(entry)
+                done += 1
+    assert len(batch) == len(running)
+
+
+@pytest.mark.parametrize('bound', [512, 5, 1])
+def test_given_answers_get_the_scores_they_get_alone(bound, model, prefixes, batch, monkeypatch):
+    monkeypatch.setattr(language_model, 'MOST_BRANCH_TOKENS', bound)
+    answers = [[3], [4, 5, 6], [7, 8], [3, 9], [1, 1, 1, 1, 1]]
+    asked = [(prefixes[place % 3], question(place)) for place in range(4)]
+    talker = batch.speak(prefixes[0], question(9), GREEDY)
+    scored = [batch.score_each(prefix, ids, answers) for prefix, ids in asked]
+    found, said = [[] for _ in scored], []
+    while len(found[0]) < len(answers):
+        batch.step()
+        said.append(next(talker))
+        for scores, one in zip(found, scored, strict=True):
+            scores += next(one)
+    for (prefix, ids), scores in zip(asked, found, strict=True):
+        expected = [score for group in model.score_each(prefix, ids, answers) for score in group]
+        assert scores == pytest.approx(expected, abs=1e-4)
+    assert_said(said, alone(model, prefixes[0], question(9), len(said)))
+    with pytest.raises(StopIteration):
+        next(scored[0])
+
+
+def test_one_pass_answers_all(model, prefixes, batch, monkeypatch):
+    passes = []
+    forward = model.llama.forward
+    monkeypatch.setattr(
+        model.llama, 'forward', lambda *a, **k: passes.append(1) or forward(*a, **k)
+    )
+    for seed in range(8):
+        batch.speak(prefixes[0], question(seed), GREEDY)
+        batch.score_each(prefixes[1], question(seed), [[1, 2], [3, 4]])
+    batch.step()
+    assert len(passes) == 1
+
+
+def test_a_prefix_is_held_once_and_what_nobody_sees_is_dropped(prefixes, batch):
+    first = batch.speak(prefixes[0], [1, 2], GREEDY)
+    batch.speak(prefixes[0], [3], GREEDY)
+    batch.step()
+    assert batch.tokens == prefixes[0].length + 3
+    first.close()
+    for number in range(2000):
+        branch = batch.speak(prefixes[number % 2], [1, 2, 3], GREEDY)
+        batch.step()
+        assert next(branch) is not None
+        branch.close()
+    most = sum(prefix.length for prefix in prefixes[:2]) + 2000 + 2  # the second one still speaks
+    assert batch.tokens < most + 600
+
+
+def test_it_is_empty_again_when_a_question_about_another_memory_comes(prefixes, batch):
+    branch = batch.speak(prefixes[0], [1, 2], GREEDY)
+    batch.step()
+    branch.close()
+    batch.speak(prefixes[1], [1], GREEDY)
+    assert batch.tokens == prefixes[1].length
+
+
+def test_an_equal_prefix_read_anew_is_another_one(model, batch):
+    embeddings = torch.randn(5, WIDTH, generator=torch.Generator().manual_seed(5))
+    prefix = model.prefill_prefix(embeddings)
+    expected = alone(model, prefix, [1, 2], 1)
+    talker = batch.speak(prefix, [4], GREEDY)
+    batch.step()
+    del prefix
+    branch = batch.speak(model.prefill_prefix(embeddings), [1, 2], GREEDY)
+    batch.step()
+    assert_said([next(branch)], expected)
+    talker.close()
+
+
+def test_after_a_failure_it_begins_anew(model, prefixes, batch, monkeypatch):
+    branch = batch.speak(prefixes[0], [1, 2], GREEDY)
+    batch.step()
+    with monkeypatch.context() as patch:
+        patch.setattr(model.llama.model.layers[1], 'forward', _out_of_memory)
+        with pytest.raises(torch.OutOfMemoryError):
+            batch.step()
+    batch.clear()
+    branch.close()
+    branch = batch.speak(prefixes[0], [1, 2], GREEDY)
+    batch.step()
+    assert_said([next(branch)], alone(model, prefixes[0], [1, 2], 1))
+
+
+def _out_of_memory(*_: object, **__: object):
+    raise torch.OutOfMemoryError('full')
+
+
+def test_nan_is_refused_and_gone_once_the_batch_is_cleared(model, prefixes, batch):
+    """What one has read others do not see, but NaN times nothing is NaN."""
+    broken = model.prefill_prefix(torch.full((4, WIDTH), math.nan))
+    lost = batch.speak(broken, [1], GREEDY)
+    scored = batch.score_each(broken, [1], [[1], [2, 3]])
+    batch.step()
+    with pytest.raises(ModelError, match='NaN'):
+        next(lost)
+    with pytest.raises(ModelError, match='NaN'):
+        next(scored)
+    batch.clear()
+    fine = batch.speak(prefixes[0], [1, 2], GREEDY)
+    batch.step()
+    assert_said([next(fine)], alone(model, prefixes[0], [1, 2], 1))
+
+
+def test_each_answer_is_drawn_its_own_way(model, prefixes, batch):
+    def draw(seed):
+        generator = torch.Generator().manual_seed(seed)
+        hot = Sampling(1.5, 1.0, generator)
+        branches = [batch.speak(prefixes[0], [1, 2], how) for how in (hot, GREEDY)]
+        said = []
+        for _ in range(8):
+            batch.step()
+            said.append([next(branch)[0] for branch in branches])
+        for branch in branches:
+            branch.close()
+        return said
+
+    first, again, other = draw(0), draw(0), draw(1)
+    assert first == again
+    assert first != other
+    greedy = [token for token, _ in alone(model, prefixes[0], [1, 2], 8)]
+    assert [row[1] for row in first] == greedy == [row[1] for row in other]
+
+
+QUESTIONS = ('What is on the table?', 'Where is it?', 'Who is there and what is being done?')
+
+
+def finish(pieces):
+    """Take pieces to the end, with nothing to wait for; returns the answer."""
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            return end.value
+
+
+def together(vstream, batch, asked):
+    """Ask (snapshot, question, options) in one batch, one more before each pass."""
+    waiting, running, answers = list(enumerate(asked)), {}, {}
+    while waiting or running:
+        if waiting:
+            number, (snapshot, text, options) = waiting.pop(0)
+            running[number] = vstream.stream_answer(snapshot, text, batch=batch, **options)
+        for number, pieces in list(running.items()):
+            try:
+                while next(pieces):
+                    pass
+            except StopIteration as end:
+                answers[number] = end.value
+                del running[number]
+        batch.step()
+    return [answers[number] for number in range(len(asked))]
+
+
+@pytest.fixture
+def snapshots(vstream):
+    memory = vstream.new_memory()
+    generator = torch.Generator().manual_seed(3)
+    side, width = vstream.geometry.feature_side, vstream.geometry.feature_width
+    found = []
+    for second in range(1, 9):
+        memory.write(torch.randn(side, side, width, generator=generator), second * 10**9)
+        found.append(memory.snapshot())
+    return found[3:8:2]
+
+
+def test_whole_answers_equal_those_one_after_the_other(vstream, snapshots):
+    options = [
+        {'max_new_tokens': 12},
+        {'choices': ['yes', 'no', 'on the table']},
+        {'max_new_tokens': 1},
+    ]
+    asked = [
+        (snapshot, text, option)
+        for snapshot in snapshots
+        for text, option in zip(QUESTIONS, options, strict=True)
+    ]
+    vstream.prefixes.size = 3
+    batch = ContinuousBatch(vstream.language_model)
+    found = together(vstream, batch, asked)
+    for (snapshot, text, option), answer in zip(asked, found, strict=True):
+        expected = vstream.answer(snapshot, text, **option)
+        assert answer.text == expected.text
+        assert answer.token_ids == expected.token_ids
+        assert answer.finish_reason == expected.finish_reason
+        assert answer.prompt_tokens == expected.prompt_tokens
+        assert answer.mean_log_probability == pytest.approx(
+            expected.mean_log_probability, abs=1e-4
+        )
+        assert answer.choice_probabilities == pytest.approx(
+            expected.choice_probabilities, abs=1e-4
+        )
+        assert 0.0 < answer.time_to_first_token <= answer.total_time
+    assert len(batch) == 0, 'all have left'
+
+
+def test_who_stops_leaves_the_batch(vstream, snapshots):
+    batch = ContinuousBatch(vstream.language_model)
+    is_cancelled = []
+    pieces = vstream.stream_answer(
+        snapshots[0], QUESTIONS[0], batch=batch, cancelled=lambda: bool(is_cancelled)
+    )
+    assert next(pieces) == ''
+    assert len(batch) == 1
+    batch.step()
+    is_cancelled.append(True)
+    assert finish(pieces).finish_reason == 'cancelled'
+    assert len(batch) == 0
+    pieces = vstream.stream_answer(snapshots[0], QUESTIONS[0], batch=batch)
+    next(pieces)
+    pieces.close()  # nobody wants it any more
+    assert len(batch) == 0
+
+
+def test_what_cannot_be_asked_is_refused_before_it_joins(vstream, snapshots):
+    batch = ContinuousBatch(vstream.language_model)
+    for options in ({'choices': ['yes ' * 3000]}, {'max_new_tokens': 0}):
+        with pytest.raises(RequestError):
+            next(vstream.stream_answer(snapshots[0], QUESTIONS[0], batch=batch, **options))
+    assert len(batch) == 0
