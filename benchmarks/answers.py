@@ -3,11 +3,12 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
 
-from benchmarks.measure import Figure, milliseconds, ratio
+from benchmarks.measure import Figure, interleave, milliseconds, ratio
 from flash_vstream_ros.core.continuous_batch import ContinuousBatch
 from flash_vstream_ros.core.pipeline import Answer, FlashVStream
 from flash_vstream_ros.core.random_checkpoint import random_vstream
@@ -16,6 +17,7 @@ from flash_vstream_ros.core.star_memory import StarMemory
 
 SIZES = ('tiny', '100m')
 QUESTIONS = ('What is on the table?', 'Where was the red cup?')  # of one length
+YOUNGEST = 25  # frames that fill the temporal memory
 PLACES = ('first', 'second', 'third', 'fourth', 'fifth', 'sixth', 'seventh', 'last')
 CHOICES = ('yes', 'no', 'on the table', 'behind the door', 'red', 'green', 'three', 'it is not')
 NS_PER_S = 1_000_000_000
@@ -80,6 +82,30 @@ def measure_choices(
         milliseconds(f'{label}: {len(CHOICES)} choices in one pass', together),
         milliseconds(f'{label}: {len(CHOICES)} choices one by one', alone),
         ratio(f'{label}: choices one by one / in one pass', alone, together),
+    ]
+
+
+def measure_ages(oldest: int, quick: bool) -> list[Figure]:
+    """Answer from memories of ever longer streams, in turn: nothing of an answer may grow.
+
+    :param oldest: frames of the longest stream.
+    """
+    vstream = random_vstream('tiny', torch.device('cpu'), torch.float32)
+    memory, snapshots = vstream.new_memory(), {}
+    for age in sorted({YOUNGEST, min(1000, oldest), min(10_000, oldest), oldest}):
+        write_random(vstream, memory, age - memory.frames_written)
+        snapshots[age] = memory.snapshot()
+
+    def answer(snapshot: MemorySnapshot) -> None:
+        vstream.prefixes.clear()
+        vstream.answer(snapshot, QUESTIONS[0], max_new_tokens=32)
+
+    contenders = {str(age): partial(answer, snapshot) for age, snapshot in snapshots.items()}
+    seconds = interleave(contenders, rounds=3 if quick else 300)
+    medians = [float(np.median(seconds[str(age)])) for age in snapshots]
+    return [
+        *(milliseconds(f'answer after {age:,} frames', seconds[str(age)]) for age in snapshots),
+        Figure('slowest / quickest', max(medians) / min(medians), 'times', at_most=1.05),
     ]
 
 

@@ -24,6 +24,7 @@ from flash_vstream_ros.core.fingerprint import Fingerprint
 from flash_vstream_ros.core.language_model import LanguageModel
 from flash_vstream_ros.core.model_config import ModelConfig, find_vision_tower
 from flash_vstream_ros.core.projector import Projector
+from flash_vstream_ros.core.quantization import is_quantized, quantized_linear, stored_bytes
 from flash_vstream_ros.core.quoting import shorten
 
 TOWER = 'model.vision_tower.vision_tower.vision_model.'
@@ -60,12 +61,15 @@ def load_checkpoint(
     device: torch.device,
     dtype: torch.dtype,
     parts: Iterable[str] = ('vision', 'language'),
+    quantization: str = 'none',
 ) -> Modules:
     """Load a checkpoint in the published layout, tensor by tensor, never holding two copies.
 
     :param path: its folder, or a hub id as ``owner/name`` or ``owner/name@revision``.
     :param parts: ``vision`` (encoder, semantic attention) and ``language`` (projector, language
         model). All keys are checked either way.
+    :param quantization: of the language model's layers; see
+        :func:`~flash_vstream_ros.core.quantization.check_quantization`.
     :returns: the modules on ``device`` in ``dtype`` (semantic attention: float32).
     :raises CheckpointError: a file or key is missing, unexpected, damaged or of a wrong shape.
     """
@@ -74,7 +78,8 @@ def load_checkpoint(
     raw = read_json(folder / 'config.json')
     tower_folder, vision = find_vision_tower(raw, folder)
     tensors = _all_tensors(folder, tower_folder, str(raw.get('mm_vision_tower')))
-    modules = assemble(ModelConfig.from_dict(raw, vision), tensors, device, dtype, parts)
+    config = ModelConfig.from_dict(raw, vision)
+    modules = assemble(config, tensors, device, dtype, parts, quantization)
     seconds = time.perf_counter() - started
     modules.report = f'{folder}: {modules.report} in {seconds:.1f} s'
     return modules
@@ -86,6 +91,7 @@ def assemble(
     device: torch.device,
     dtype: torch.dtype,
     parts: Iterable[str] = ('vision', 'language'),
+    quantization: str = 'none',
 ) -> Modules:
     """Put named tensors into modules.
 
@@ -110,9 +116,9 @@ def assemble(
         module = targets[prefix]
         if module is not None and key.removeprefix(prefix) in module.loadable:
             kept = torch.float32 if prefix == ATTENTION else dtype
-            copy = tensor.to(device=device, dtype=kept, copy=True)
-            _set_parameter(module.root, key.removeprefix(prefix), copy)
-            loaded_bytes += copy.nbytes
+            kind = 'none' if prefix else quantization
+            name = key.removeprefix(prefix)
+            loaded_bytes += _set_weight(module.root, name, tensor, device, kept, kind)
     missing = sorted(shapes.keys() - seen.keys())
     if missing:
         where = ', '.join(sorted(set(seen.values()))) or 'the checkpoint'
@@ -179,9 +185,24 @@ def _check_key(
     seen[key] = source
 
 
-def _set_parameter(root: nn.Module, name: str, tensor: Tensor) -> None:
+def _set_weight(
+    root: nn.Module,
+    name: str,
+    tensor: Tensor,
+    device: torch.device,
+    dtype: torch.dtype,
+    quantization: str,
+) -> int:
+    """Put a tensor in its place. Returns the bytes it takes there."""
     owner, _, leaf = name.rpartition('.')
-    setattr(root.get_submodule(owner), leaf, nn.Parameter(tensor, requires_grad=False))
+    module = root.get_submodule(owner)
+    if quantization != 'none' and is_quantized(module, name):
+        layer = quantized_linear(tensor.to(dtype=dtype, copy=True), quantization, device)
+        root.set_submodule(owner, layer)
+        return stored_bytes(layer)
+    copy = tensor.to(device=device, dtype=dtype, copy=True)
+    setattr(module, leaf, nn.Parameter(copy, requires_grad=False))
+    return copy.nbytes
 
 
 def _finish(

@@ -32,6 +32,7 @@ from flash_vstream_ros.core.encoder import Frames
 from flash_vstream_ros.core.language_model import GREEDY, Prefix, Sampling
 from flash_vstream_ros.core.prefix_cache import PrefixCache
 from flash_vstream_ros.core.prompt import Prompt, RequestError, TextStream
+from flash_vstream_ros.core.quantization import check_quantization
 from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.core.star_memory import StarMemory
 
@@ -64,6 +65,7 @@ class FlashVStream:
         device: str | torch.device = 'cpu',
         dtype: str | torch.dtype = 'float32',
         parts: Sequence[str] = ('vision', 'language'),
+        quantization: str = 'none',
     ) -> 'FlashVStream':
         """Load a checkpoint in the published layout.
 
@@ -71,20 +73,23 @@ class FlashVStream:
         :param device: a torch device, or ``auto``: CUDA where there is one.
         :param dtype: float32, bfloat16, float16, or ``auto``: float16 on CUDA, else float32.
         :param parts: ``vision`` to perceive, ``language`` to answer.
+        :param quantization: of the language model: ``none``, ``int8`` or ``nf4`` (4 bits).
         :raises CheckpointError: the checkpoint is not there, damaged, or of another layout.
         """
         device = resolve_device(device)
         dtype = resolve_dtype(dtype, device)
+        check_quantization(quantization)
         folder = resolve_folder(os.fspath(path))
         # First, because it is quick: the weights of 7B take a while.
         prompt = Prompt.from_file(folder / 'tokenizer.model') if 'language' in parts else None
-        modules = load_checkpoint(folder, device, dtype, parts)
+        modules = load_checkpoint(folder, device, dtype, parts, quantization)
         if prompt is not None and prompt.vocabulary > modules.config.language.vocab_size:
             raise CheckpointError(
                 f'{folder}/tokenizer.model: its {prompt.vocabulary} pieces do not fit the '
                 f'vocab_size of {modules.config.language.vocab_size} in config.json'
             )
-        logger.info('loaded %s as %s', modules.report, dtype)
+        kind = '' if quantization == 'none' else f', layers in {quantization}'
+        logger.info('loaded %s as %s%s', modules.report, dtype, kind)
         return cls(modules, prompt, device)
 
     def new_memory(self) -> StarMemory:

@@ -77,6 +77,7 @@ def _add_tunables(parser: argparse.ArgumentParser) -> None:
         (FrameHandlerConfig, 'sample_rate', float, 'HZ', 'frames per second; 0: all of them'),
         (FrameHandlerConfig, 'device', str, 'D', 'torch device; auto: CUDA if present'),
         (FrameHandlerConfig, 'dtype', str, 'T', 'auto, float32, bfloat16 or float16'),
+        (QuestionHandlerConfig, 'quantization', str, 'Q', 'of the weights: none, int8 or nf4'),
         (QuestionHandlerConfig, 'max_new_tokens', int, 'N', 'tokens of an answer at most'),
     ):
         parser.add_argument(
@@ -91,7 +92,9 @@ def _add_tunables(parser: argparse.ArgumentParser) -> None:
 def _evaluate(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     try:
         FrameHandlerConfig(sample_rate=arguments.sample_rate, dtype=arguments.dtype)
-        QuestionHandlerConfig(max_new_tokens=arguments.max_new_tokens)
+        QuestionHandlerConfig(
+            max_new_tokens=arguments.max_new_tokens, quantization=arguments.quantization
+        )
     except ValueError as error:
         parser.error(str(error))
     # Only now, because it imports torch.

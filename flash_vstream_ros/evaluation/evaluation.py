@@ -62,6 +62,7 @@ class EvaluationConfig:
     features: Path | None = None
     device: str = FrameHandlerConfig.device
     dtype: str = FrameHandlerConfig.dtype
+    quantization: str = QuestionHandlerConfig.quantization
     sample_rate: float = FrameHandlerConfig.sample_rate
     path: str = PATHS[0]
     max_new_tokens: int = QuestionHandlerConfig.max_new_tokens
@@ -81,7 +82,9 @@ class Evaluation:
         self._streams = by_stream(self.questions)
         self._paths = {id(group): self._find(group) for group in self._streams}
         self._models = {
-            model: FlashVStream.from_pretrained(model, config.device, config.dtype)
+            model: FlashVStream.from_pretrained(
+                model, config.device, config.dtype, quantization=config.quantization
+            )
             for model in dict.fromkeys(own or config.model for own in config.inputs.values())
         }
         self._towers = {model: tower_id(resolve_folder(model)) for model in self._models}
@@ -115,6 +118,7 @@ class Evaluation:
             'sample_rate': config.sample_rate,
             'max_new_tokens': config.max_new_tokens,
             'dtype': sorted({str(v.projector[0].weight.dtype) for v in self._models.values()}),
+            'quantization': config.quantization,
         }
         digests = {model: checkpoint_digest(model) for model in self._models}
         inputs = {

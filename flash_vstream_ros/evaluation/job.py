@@ -66,6 +66,7 @@ def run_evaluation(arguments: argparse.Namespace) -> int:
         features=arguments.features,
         device=arguments.device,
         dtype=arguments.dtype,
+        quantization=arguments.quantization,
         sample_rate=arguments.sample_rate,
         path=arguments.path,
         max_new_tokens=arguments.max_new_tokens,

@@ -48,7 +48,11 @@ class QuestionHandler:
     def __init__(self, node: ManagedNode, config: QuestionHandlerConfig) -> None:
         self._config = config
         self._vstream = FlashVStream.from_pretrained(
-            config.model, config.device, config.dtype, parts=('language',)
+            config.model,
+            config.device,
+            config.dtype,
+            parts=('language',),
+            quantization=config.quantization,
         )
         generator = torch.Generator(self._vstream.device).manual_seed(config.seed)
         self._sampling = Sampling(config.temperature, config.top_p, generator)

@@ -113,6 +113,14 @@ def _add_tunables(parser: argparse.ArgumentParser) -> None:
     )
     _add_tunable(
         parser,
+        '--quantization',
+        QuestionHandlerConfig,
+        'quantization',
+        'Q',
+        'of the weights of the language model: none, int8 or nf4 (4 bits)',
+    )
+    _add_tunable(
+        parser,
         '--max-new-tokens',
         QuestionHandlerConfig,
         'max_new_tokens',

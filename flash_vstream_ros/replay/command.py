@@ -35,7 +35,9 @@ def run_replay(arguments: argparse.Namespace) -> int:
     logger.info('%s: %s', recording.path, recording.description)
     for path in (arguments.out, arguments.picture):
         _check_folder(path)
-    vstream = FlashVStream.from_pretrained(arguments.model, arguments.device, arguments.dtype)
+    vstream = FlashVStream.from_pretrained(
+        arguments.model, arguments.device, arguments.dtype, quantization=arguments.quantization
+    )
     thumbnails = ThumbnailStore(vstream.geometry.buffer_frames) if arguments.picture else None
     replay = Replay(
         vstream,

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from flash_vstream_ros.core.config import FLOAT_TYPES, check_tunables, tunable
+from flash_vstream_ros.core.config import FLOAT_TYPES
+from flash_vstream_ros.core.tunables import check_tunables, tunable
 
 PRECISIONS = ('no', 'bf16', 'fp16')
 PARTS_BY_STAGE = {

@@ -18,12 +18,12 @@ from flash_vstream_ros.core.checkpoint_saving import (
     write_description,
     write_tensors,
 )
-from flash_vstream_ros.core.config import tunable
 from flash_vstream_ros.core.encoder import Encoder
 from flash_vstream_ros.core.language_model import LanguageModel
 from flash_vstream_ros.core.model_config import ModelConfig
 from flash_vstream_ros.core.projector import Projector
 from flash_vstream_ros.core.random_checkpoint import published_config
+from flash_vstream_ros.core.tunables import tunable
 from flash_vstream_ros.training.config import RunConfig, build_config, read_config
 from flash_vstream_ros.training.encoder_stage import EncoderInTraining, PatrolFrames
 from flash_vstream_ros.training.labelled_frames import FrameStore

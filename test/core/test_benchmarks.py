@@ -25,9 +25,11 @@ from benchmarks import (  # noqa: E402
     floors,
     gpu,
     kmeans,
+    loading,
     machine,
     measure,
     memory,
+    quantization,
     replaying,
     report,
 )
@@ -243,6 +245,30 @@ def test_the_answers_benchmark_runs():
     assert [figure.unit for figure in figures] == units
     assert all(figure.value > 0 for figure in figures[:-1])
     assert figures[-1].value == 0, 'what is said at once is what is said one by one'
+
+
+def test_answers_after_streams_of_any_length_are_compared():
+    figures = answers.measure_ages(oldest=40, quick=True)
+    assert [figure.name for figure in figures] == [
+        'answer after 25 frames', 'answer after 40 frames', 'slowest / quickest'
+    ]  # fmt: skip
+    assert all(figure.value > 0 for figure in figures)
+
+
+def test_the_loading_benchmark_reads_all_of_a_checkpoint(monkeypatch):
+    loaded = []
+    load = loading.load
+    monkeypatch.setattr(loading, 'load', lambda *a: loaded.append(a[2]) or load(*a))
+    figures = loading.measure(quick=True, size='tiny')
+    assert [figure.unit for figure in figures] == ['ms', 'ms', 'times', 'ms', 'times']
+    assert set(loaded) == {'float32', 'bfloat16'}
+
+
+def test_the_quantization_benchmark_shows_smaller_layers():
+    figures = quantization.measure(quick=True, size='tiny')
+    sizes = [figure.value for figure in figures if figure.unit == 'MB']
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] / sizes[1] == pytest.approx(2.0)
 
 
 def test_replaying_replays_every_frame_in_every_way(tmp_path, vstream, monkeypatch):

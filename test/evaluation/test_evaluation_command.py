@@ -57,6 +57,7 @@ def test_two_models_for_one_input_are_refused():
         ['--judge', 'human'],
         ['--path', 'both'],
         ['--dtype', 'int8'],
+        ['--quantization', 'int3'],
         ['--sample-rate', '-1'],
         ['--max-new-tokens', '0'],
     ],

@@ -16,7 +16,7 @@ from robots import wait_until
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from flash_vstream_ros.core.config import tunable
+from flash_vstream_ros.core.tunables import tunable
 from flash_vstream_ros.nodes.managed import ManagedNode
 from flash_vstream_ros.nodes.running import Worker, initialised
 

@@ -17,7 +17,7 @@ from flash_vstream_ros.nodes.running import Worker, awaitable, initialised
 PROGRAM = """
 import sys, time
 from dataclasses import dataclass
-from flash_vstream_ros.core.config import tunable
+from flash_vstream_ros.core.tunables import tunable
 from flash_vstream_ros.nodes.managed import ManagedNode
 from flash_vstream_ros.nodes.running import run_node
 

@@ -13,9 +13,11 @@ pytest.importorskip('flash_vstream_ros.msg')
 ROOT = Path(__file__).resolve().parents[2]
 # For these imports alone: the source tree's launch folder would hide ROS's package of that name.
 sys.path.append(str(ROOT))
-from benchmarks import cameras, message, planners, transport  # noqa: E402
+from benchmarks import asking, cameras, message, planners, transport  # noqa: E402
 
 sys.path.remove(str(ROOT))
+
+from flash_vstream_ros.msg import Answer  # noqa: E402
 
 
 @pytest.mark.parametrize('kind', ['memory', 'image'])
@@ -73,3 +75,13 @@ def test_a_frame_that_was_due_and_is_not_memorised_is_missed(lost, missed):
     watched.stamps_ns = [n * second for n in range(10, 20) if n not in lost]
     sent = [10 * second + n * second // 10 for n in range(100)]
     assert watched.missed(sent)[0] == missed
+
+
+def test_the_way_through_ros_is_what_the_model_does_not_explain():
+    answer = Answer(total_time=0.030, queue_time=0.010, prefix_ready=True)
+    way = {f.name: f.value for f in asking.describe('x', [(0.035, answer)] * 3)}
+    assert way['x: way through ROS'] == pytest.approx(15.0, abs=1e-3)
+    assert way['x: time of the model'] == pytest.approx(20.0, abs=1e-3)
+    assert way['x: of 3 questions not answered'] == 0
+    failed = Answer(status=Answer.BUSY)
+    assert asking.describe('x', [(0.035, failed)])[0].value == 1
