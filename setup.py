@@ -45,6 +45,7 @@ setup(
     extras_require={
         'training': requirements('training.txt'),
         'evaluation': requirements('evaluation.txt'),
+        'remote': requirements('remote.txt'),
         'quantization': requirements('quantization.txt'),
     },
     entry_points={'console_scripts': ['flash_vstream = flash_vstream_ros.__main__:main']},

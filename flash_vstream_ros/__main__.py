@@ -41,6 +41,18 @@ examples:
 """
 
 
+EXPORT_HELP = """\
+Writes the language model of a checkpoint as a folder that a server such as vLLM can serve.
+Robots then ask that server, each with its own memory, in place of a model of their own.
+
+example:
+  python3 -m flash_vstream_ros export-decoder models/7b decoder
+  vllm serve decoder --enable-prompt-embeds
+  ros2 launch flash_vstream_ros flash_vstream.launch.py model:=models/7b ... (decoder_url in the
+  parameters of the question handler: http://HOST:8000/v1)
+"""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb.
 
@@ -83,6 +95,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_extract(verbs)
     add_train(verbs)
     add_evaluate(verbs)
+    _add_export_decoder(verbs)
     _add_random_checkpoint(verbs)
     return parser
 
@@ -163,6 +176,31 @@ def _doctor(arguments: argparse.Namespace) -> int:
     except ImportError as error:
         raise ValueError(f'{ROS_NEEDED.format(verb="doctor")}: {error}') from error
     return run_doctor(arguments)
+
+
+def _add_export_decoder(verbs: Any) -> None:
+    parser = add_verb(
+        verbs,
+        'export-decoder',
+        'write the language model of a checkpoint for a server',
+        EXPORT_HELP,
+    )
+    parser.add_argument('model', metavar='MODEL', help='checkpoint: a folder, or a hub id')
+    parser.add_argument('out', type=Path, metavar='OUT', help='a new or empty folder')
+    parser.add_argument(
+        '--dtype',
+        default='float16',
+        metavar='T',
+        help='of the weights: float32, bfloat16 or float16 (default: %(default)s)',
+    )
+    parser.set_defaults(run=_export_decoder)
+
+
+def _export_decoder(arguments: argparse.Namespace) -> int:
+    from flash_vstream_ros.core.decoder_export import export_decoder
+
+    export_decoder(arguments.model, arguments.out, arguments.dtype)
+    return 0
 
 
 def _add_random_checkpoint(verbs: Any) -> None:

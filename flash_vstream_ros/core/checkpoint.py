@@ -27,10 +27,12 @@ from flash_vstream_ros.core.projector import Projector
 from flash_vstream_ros.core.quantization import is_quantized, quantized_linear, stored_bytes
 from flash_vstream_ros.core.quoting import shorten
 
+PARTS = ('vision', 'language', 'embeddings')
 TOWER = 'model.vision_tower.vision_tower.vision_model.'
 _TOWER_PARTS = ('embeddings.', 'pre_layrnorm.', 'encoder.', 'post_layernorm.')
 ATTENTION = 'model.attention_model.'
 PROJECTOR = 'model.mm_projector.'
+EMBEDDINGS = 'model.embed_tokens.weight'
 # Buffers that older versions of transformers saved; they are computed, not read.
 _COMPUTED = re.compile(r'.*(rotary_emb\.inv_freq|embeddings\.position_ids)$')
 
@@ -67,7 +69,8 @@ def load_checkpoint(
 
     :param path: its folder, or a hub id as ``owner/name`` or ``owner/name@revision``.
     :param parts: ``vision`` (encoder, semantic attention) and ``language`` (projector, language
-        model). All keys are checked either way.
+        model), or ``embeddings`` (projector, and of the language model the embeddings of its
+        tokens, where a server has the rest). All keys are checked either way.
     :param quantization: of the language model's layers; see
         :func:`~flash_vstream_ros.core.quantization.check_quantization`.
     :returns: the modules on ``device`` in ``dtype`` (semantic attention: float32).
@@ -98,8 +101,8 @@ def assemble(
     :raises CheckpointError: a key is missing, unexpected or of a wrong shape.
     """
     parts = frozenset(parts)
-    if not parts or not parts <= {'vision', 'language'}:
-        raise ValueError(f'parts: expected some of vision, language, got {sorted(parts)}')
+    if not parts or not parts <= set(PARTS):
+        raise ValueError(f'parts: expected some of {", ".join(PARTS)}, got {sorted(parts)}')
     try:
         targets, shapes = _targets(config, parts)
     except Exception as error:  # of transformers or torch, on sizes that make no model
@@ -162,7 +165,10 @@ def _targets(
     shapes: dict[str, tuple[int, ...]] = {}
     for prefix, (part, root, module, whole) in roots.items():
         names = frozenset(name for name, _ in root.named_parameters())
-        targets[prefix] = _Target(root, names, module) if part in parts else None
+        is_wanted = part in parts or (part == 'language' and 'embeddings' in parts)
+        if module is language_model and 'language' not in parts:
+            names &= {EMBEDDINGS}
+        targets[prefix] = _Target(root, names, module) if is_wanted else None
         shapes |= {prefix + n: tuple(p.shape) for n, p in whole.named_parameters()}
     return targets, shapes
 

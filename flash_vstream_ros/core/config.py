@@ -210,6 +210,13 @@ class QuestionHandlerConfig:
         'bitsandbytes',
         choices=QUANTIZATIONS,
     )
+    decoder_url: str = tunable(
+        '',
+        'of a server that has the language model, as http://host:8000/v1; empty: it is here',
+    )
+    decoder_model: str = tunable(
+        '', 'name of the language model on that server; empty: the first it has'
+    )
     memories: tuple[str, ...] = tunable(
         ('memory',), 'topics of the memories to answer from; the first is the default'
     )
@@ -264,3 +271,15 @@ class QuestionHandlerConfig:
 
     def __post_init__(self) -> None:
         check_tunables(self)
+        if self.decoder_url and self.quantization != 'none':
+            raise ValueError(
+                f'quantization: expected none with decoder_url, whose server has the weights, got '
+                f'{self.quantization!r}'
+            )
+        if self.decoder_model and not self.decoder_url:
+            raise ValueError('decoder_url: expected a server for decoder_model, got none')
+        if self.decoder_url and not self.decoder_url.startswith(('http://', 'https://')):
+            raise ValueError(
+                f'decoder_url: expected http://HOST:PORT/v1 or https://..., got '
+                f'{self.decoder_url!r}'
+            )

@@ -25,6 +25,8 @@ class ContinuousBatch:
     :param model: for one thread at a time.
     """
 
+    shares_passes = True  # a failure is everyone's
+
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
         self._branches: list[Branch] = []

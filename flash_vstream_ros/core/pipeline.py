@@ -33,6 +33,8 @@ from flash_vstream_ros.core.language_model import GREEDY, Prefix, Sampling
 from flash_vstream_ros.core.prefix_cache import PrefixCache
 from flash_vstream_ros.core.prompt import Prompt, RequestError, TextStream
 from flash_vstream_ros.core.quantization import check_quantization
+from flash_vstream_ros.core.remote_answers import RemoteBatch
+from flash_vstream_ros.core.remote_decoder import RemoteDecoder
 from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.core.star_memory import StarMemory
 
@@ -66,6 +68,8 @@ class FlashVStream:
         dtype: str | torch.dtype = 'float32',
         parts: Sequence[str] = ('vision', 'language'),
         quantization: str = 'none',
+        decoder_url: str = '',
+        decoder_model: str = '',
     ) -> 'FlashVStream':
         """Load a checkpoint in the published layout.
 
@@ -74,14 +78,19 @@ class FlashVStream:
         :param dtype: float32, bfloat16, float16, or ``auto``: float16 on CUDA, else float32.
         :param parts: ``vision`` to perceive, ``language`` to answer.
         :param quantization: of the language model: ``none``, ``int8`` or ``nf4`` (4 bits).
+        :param decoder_url: of a server that has the language model; only the embeddings of its
+            tokens are loaded then. ``decoder_model`` is its name there.
         :raises CheckpointError: the checkpoint is not there, damaged, or of another layout.
         """
         device = resolve_device(device)
         dtype = resolve_dtype(dtype, device)
         check_quantization(quantization)
+        if decoder_url:
+            parts = ['embeddings' if part == 'language' else part for part in parts]
         folder = resolve_folder(os.fspath(path))
         # First, because it is quick: the weights of 7B take a while.
-        prompt = Prompt.from_file(folder / 'tokenizer.model') if 'language' in parts else None
+        answers = set(parts) & {'language', 'embeddings'}
+        prompt = Prompt.from_file(folder / 'tokenizer.model') if answers else None
         modules = load_checkpoint(folder, device, dtype, parts, quantization)
         if prompt is not None and prompt.vocabulary > modules.config.language.vocab_size:
             raise CheckpointError(
@@ -90,7 +99,23 @@ class FlashVStream:
             )
         kind = '' if quantization == 'none' else f', layers in {quantization}'
         logger.info('loaded %s as %s%s', modules.report, dtype, kind)
-        return cls(modules, prompt, device)
+        vstream = cls(modules, prompt, device)
+        if decoder_url:
+            vstream.language_model = RemoteDecoder(
+                modules.config.language,
+                modules.language_model.llama.get_input_embeddings(),
+                decoder_url,
+                decoder_model,
+                os.environ.get('OPENAI_API_KEY', ''),
+            )
+        return vstream
+
+    def new_batch(self) -> ContinuousBatch | RemoteBatch:
+        """Make a batch for several answers at once."""
+        self._need(self.language_model, 'language')
+        if isinstance(self.language_model, RemoteDecoder):
+            return RemoteBatch(self.language_model)
+        return ContinuousBatch(self.language_model)
 
     def new_memory(self) -> StarMemory:
         """Make an empty memory for one stream."""
@@ -165,7 +190,7 @@ class FlashVStream:
         sampling: Sampling = GREEDY,
         cancelled: Callable[[], bool] = lambda: False,
         deadline: float = float('inf'),
-        batch: ContinuousBatch | None = None,
+        batch: ContinuousBatch | RemoteBatch | None = None,
     ) -> Generator[str, None, Answer]:
         """Answer a question, piece by piece.
 
@@ -173,8 +198,8 @@ class FlashVStream:
         :param max_new_tokens: tokens at most; fewer where the model's context ends before.
         :param cancelled: asked before each token; True ends the answer.
         :param deadline: time of ``time.monotonic`` at which the answer ends.
-        :param batch: of this model; the answer goes on with the others in it, a token each time
-            the caller steps it, and yields ``''`` where it waits for that.
+        :param batch: of :meth:`new_batch`; the answer goes on with the others in it, a token each
+            time the caller steps it, and yields ``''`` where it waits for that.
         :returns: pieces of text as they come; the generator's value is the :class:`Answer`.
         :raises RequestError: the question is empty or too long, or a choice is.
         :raises ValueError: the snapshot is empty or of another encoder.

@@ -9,9 +9,10 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from flash_vstream_ros.core.answer import Answer
 from flash_vstream_ros.core.continuous_batch import ContinuousBatch
-from flash_vstream_ros.core.language_model import LanguageModel
+from flash_vstream_ros.core.remote_answers import RemoteBatch
 from flash_vstream_ros.nodes.pending_question import PendingQuestion
 
+Batch = ContinuousBatch | RemoteBatch
 Pieces = Generator[str, None, Answer]
 
 
@@ -30,6 +31,7 @@ class Answering:
     before the next. Where a pass of several fails, those that have said nothing yet are answered
     one after the other, as all are with a size of 1.
 
+    :param batch: None with a size of 1.
     :param start: begins an answer, in a batch or (None) alone; it answers itself, and returns
         None, where there is nothing to compute.
     :param finish: called with each answer.
@@ -39,16 +41,16 @@ class Answering:
 
     def __init__(
         self,
-        model: LanguageModel,
+        batch: Batch | None,
         size: int,
-        start: Callable[[PendingQuestion, ContinuousBatch | None], Pieces | None],
+        start: Callable[[PendingQuestion, Batch | None], Pieces | None],
         finish: Callable[[PendingQuestion, Answer], None],
         fail: Callable[[BaseException, PendingQuestion], None],
         submit: Callable[[Callable[[], None]], object],
         logger: RcutilsLogger,
     ) -> None:
         self._size = size
-        self._batch = ContinuousBatch(model) if size > 1 else None
+        self._batch = batch
         self._start, self._finish, self._fail, self._submit = start, finish, fail, submit
         self._logger = logger
         self._waiting: deque[PendingQuestion] = deque()
@@ -68,7 +70,7 @@ class Answering:
             self._is_stepping = True
             self._submit(self._step)
 
-    def _begin(self, pending: PendingQuestion, batch: ContinuousBatch | None) -> None:
+    def _begin(self, pending: PendingQuestion, batch: Batch | None) -> None:
         if pending.is_finished:
             return
         try:
@@ -111,7 +113,11 @@ class Answering:
             self._running.remove(running)
             self._finish(running.pending, end.value)
         except Exception as error:  # noqa: BLE001 - it ends questions, not the node
-            self._fall_back(error)
+            if self._batch is None or self._batch.shares_passes:
+                self._fall_back(error)
+            else:
+                self._running.remove(running)
+                self._fail(error, running.pending)
 
     def _fall_back(self, error: Exception) -> None:
         """A pass failed: what it has read is lost."""

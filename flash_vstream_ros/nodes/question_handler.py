@@ -15,12 +15,11 @@ from rclpy.qos import HistoryPolicy, QoSProfile
 from flash_vstream_ros.action import Ask as AskAction
 from flash_vstream_ros.core.answer import Answer as ModelAnswer
 from flash_vstream_ros.core.config import QuestionHandlerConfig
-from flash_vstream_ros.core.continuous_batch import ContinuousBatch
 from flash_vstream_ros.core.language_model import Sampling
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.time_range import LimitedSnapshot
 from flash_vstream_ros.msg import Answer
-from flash_vstream_ros.nodes.answering import Answering, Pieces
+from flash_vstream_ros.nodes.answering import Answering, Batch, Pieces
 from flash_vstream_ros.nodes.conversions import answer_to_message
 from flash_vstream_ros.nodes.diagnostics import Diagnostics
 from flash_vstream_ros.nodes.managed import ManagedNode
@@ -53,6 +52,8 @@ class QuestionHandler:
             config.dtype,
             parts=('language',),
             quantization=config.quantization,
+            decoder_url=config.decoder_url,
+            decoder_model=config.decoder_model,
         )
         generator = torch.Generator(self._vstream.device).manual_seed(config.seed)
         self._sampling = Sampling(config.temperature, config.top_p, generator)
@@ -64,7 +65,7 @@ class QuestionHandler:
             node, config, self._memories, lambda p: self._answering.take(p), self._diagnostics.note
         )
         self._answering = Answering(
-            self._vstream.language_model,
+            self._vstream.new_batch() if config.batch_size > 1 else None,
             config.batch_size,
             self._begin,
             self._finish,
@@ -155,7 +156,7 @@ class QuestionHandler:
             self._queue.cancel(pending)
         return CancelResponse.ACCEPT
 
-    def _begin(self, pending: PendingQuestion, batch: ContinuousBatch | None) -> Pieces | None:
+    def _begin(self, pending: PendingQuestion, batch: Batch | None) -> Pieces | None:
         """Begin an answer from the newest memory. Runs on the worker."""
         if not pending.begin_work():
             return None
@@ -177,7 +178,7 @@ class QuestionHandler:
         return None
 
     def _answer(
-        self, pending: PendingQuestion, memory: ReceivedMemory, batch: ContinuousBatch | None
+        self, pending: PendingQuestion, memory: ReceivedMemory, batch: Batch | None
     ) -> Pieces | None:
         pending.read(memory, self._config.stale_after)
         question, snapshot = pending.question, memory.snapshot

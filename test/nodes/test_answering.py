@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Questions answered together: as if each were alone, in order, and a failure is no one else's."""
 
+import contextlib
 from collections import deque
 
 import pytest
 import torch
+from decoder_server import DecoderServer
 from flash_vstream_ros.msg import Answer
 from rclpy.logging import get_logger
 from rclpy.task import Future
@@ -28,7 +30,7 @@ class Asked:
             vstream.write(memory, picture(second), second * S)
         self.snapshot = memory.snapshot()
         self.answering = Answering(
-            vstream.language_model,
+            vstream.new_batch() if size > 1 else None,
             size,
             self._start,
             lambda pending, answer: pending.finish(answer_to_message(answer)),
@@ -198,15 +200,15 @@ def test_a_question_that_cannot_begin_fails_and_the_others_go_on(vstream, size):
     ]
 
 
-@pytest.fixture
-def robot_of_many(checkpoint, tmp_path):
+@contextlib.contextmanager
+def robot_of_many(checkpoint, folder, **parameters):
     """A robot whose question handler answers as many at once as it does by default."""
     model = {'model': checkpoint}
-    parameters = {
-        'frame_handler': model | {'sample_rate': 0.0, 'publish_rate': 1000.0},
-        'question_handler': model | {'queue_size': 100},
-    }
-    robot = Robot(tmp_path, '/robot_of_many', parameters)
+    frames = model | {'sample_rate': 0.0, 'publish_rate': 1000.0}
+    questions = model | {'queue_size': 100} | parameters
+    robot = Robot(
+        folder, '/robot_of_many', {'frame_handler': frames, 'question_handler': questions}
+    )
     try:
         robot.start(*PROGRAMS)
         yield robot
@@ -214,13 +216,16 @@ def robot_of_many(checkpoint, tmp_path):
         robot.close()
 
 
-def test_planners_that_ask_at_once_are_answered_together(robot_of_many, vstream):
-    """Over DDS, with the node's own batch."""
-    robot = robot_of_many
+def see_some(robot, vstream):
+    """Let it see; returns what it has in mind then."""
     memory = vstream.new_memory()
     for second, image in enumerate(robot.see(3), start=1):
         vstream.write(memory, image, second * S)
-    snapshot = memory.snapshot().to_float16()
+    return memory.snapshot().to_float16()
+
+
+def ask_at_once(robot, vstream, snapshot):
+    """Ask in all ways, all at once, and compare with the model alone."""
     sent = {n: robot.send(f'Question {n}?', max_new_tokens=60 + n) for n in range(24)}
     goal = robot.begin('What is there?', max_new_tokens=200)
     closed = robot.send('Is it?', choices=['yes', 'no'])
@@ -235,3 +240,33 @@ def test_planners_that_ask_at_once_are_answered_together(robot_of_many, vstream)
     wait_until(closed.done, 'the closed question')
     probabilities = vstream.answer(snapshot, 'Is it?', ['yes', 'no']).choice_probabilities
     assert closed.result().answer.choice_probabilities == pytest.approx(probabilities, abs=1e-4)
+
+
+def test_planners_that_ask_at_once_are_answered_together(checkpoint, vstream, tmp_path):
+    """Over DDS, with the node's own batch."""
+    with robot_of_many(checkpoint, tmp_path) as robot:
+        ask_at_once(robot, vstream, see_some(robot, vstream))
+
+
+def test_a_model_on_a_server_answers_them_too(checkpoint, vstream, tmp_path):
+    server = DecoderServer(vstream.language_model, vstream.prompt.end_id)
+    try:
+        with robot_of_many(checkpoint, tmp_path, decoder_url=server.url) as robot:
+            snapshot = see_some(robot, vstream)
+            ask_at_once(robot, vstream, snapshot)
+            server.refuses = 'no room'
+            answer = robot.ask('And now?')
+            assert answer.status == Answer.MODEL_ERROR
+            assert 'no room' in answer.message
+            server.refuses, server.pause_s = '', 0.2
+            answer = robot.ask('Slowly?', timeout_s=1.0, max_new_tokens=100)
+            assert (answer.status, bool(answer.text)) == (Answer.TIMEOUT, True)
+            server.pause_s = 0.0
+            assert robot.ask('And now?').status == Answer.OK
+            server.close()
+            answer = robot.ask('Is anybody there?', timeout_s=60.0)
+            assert answer.status == Answer.MODEL_ERROR
+            assert f'no answer from {server.url}' in answer.message
+            assert not robot.processes['question_handler'].has_ended
+    finally:
+        server.close()
