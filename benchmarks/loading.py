@@ -26,7 +26,7 @@ def measure(quick: bool, size: str = SIZE) -> list[Figure]:
             dtype: lambda dtype=dtype: load(folder, files, dtype)
             for dtype in ('float32', 'bfloat16')
         }
-        seconds = interleave(contenders, rounds=1 if quick else 7, device=torch.device('cpu'))
+        seconds = interleave(contenders, rounds=1 if quick else 15, device=torch.device('cpu'))
     label = f'{total / 1e9:.2g} GB of float32'
     return [
         milliseconds(f'{label}: read from the disk', seconds['read']),

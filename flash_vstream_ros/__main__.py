@@ -48,8 +48,8 @@ Robots then ask that server, each with its own memory, in place of a model of th
 example:
   python3 -m flash_vstream_ros export-decoder models/7b decoder
   vllm serve decoder --enable-prompt-embeds
-  ros2 launch flash_vstream_ros flash_vstream.launch.py model:=models/7b ... (decoder_url in the
-  parameters of the question handler: http://HOST:8000/v1)
+  ros2 launch flash_vstream_ros flash_vstream.launch.py model:=models/7b \\
+      image:=/camera/image_raw decoder_url:=http://SERVER:8000/v1
 """
 
 

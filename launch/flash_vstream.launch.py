@@ -25,9 +25,10 @@ from flash_vstream_ros.nodes.environment import (
     question_handler_environment,
 )
 
-# Parameter -> its type. The first group goes to both nodes, the second to the frame handler only.
+# Parameter -> its type. The first group goes to both nodes, the others to one of them.
 BOTH = {'model': str, 'device': str, 'dtype': str, 'use_sim_time': bool, 'autostart': bool}
 FRAME_HANDLER = {'image_transport': str, 'sample_rate': float, 'pose_frame': str}
+QUESTION_HANDLER = {'quantization': str, 'decoder_url': str}
 
 PARAMETERS = {
     'model': 'checkpoint: a folder in the published layout, or a hub id',
@@ -36,6 +37,8 @@ PARAMETERS = {
     'image_transport': 'raw or compressed',
     'sample_rate': 'frames memorised per second of stamp time (Hz)',
     'pose_frame': 'TF frame, as map, in which it is remembered where the camera was',
+    'quantization': 'of the weights of the language model: none, int8 or nf4 (4 bits)',
+    'decoder_url': 'of a server that has the language model, as http://host:8000/v1',
     'use_sim_time': 'take the time from /clock: true or false',
     'autostart': 'configure and activate by themselves; false: a lifecycle manager does',
 }
@@ -56,6 +59,8 @@ def declared_arguments() -> list[DeclareLaunchArgument]:
         'params_file': (onboard, 'YAML file of parameters'),
         'log_level': ('', 'debug, info, warn or error; empty: as ROS has it'),
         'one_process': ('false', 'true: both nodes in one process, which takes less memory'),
+        'enclaves': ('false', 'true: each node in an enclave of SROS 2 that is called like it, as '
+                     '/flash_vstream/frame_handler'),
         'respawn': ('true', 'true: a node that ended is started again after 2 s'),
     }  # fmt: skip
     return [
@@ -113,18 +118,22 @@ def is_true(context: LaunchContext, name: str) -> bool:
     return value == 'true'
 
 
-def shared(context: LaunchContext) -> dict[str, object]:
+def shared(context: LaunchContext, node: str) -> dict[str, object]:
     """Collect what all nodes have in common.
 
-    :returns: arguments of their actions.
+    :param node: its name, below the namespace.
+    :returns: arguments of its action.
     """
-    log_level = context.launch_configurations['log_level']
+    given = context.launch_configurations
+    arguments = ['--log-level', given['log_level']] if given['log_level'] else []
+    if is_true(context, 'enclaves'):
+        arguments += ['--enclave', f'/{given["namespace"].strip("/")}/{node}']
     return {
         'package': PACKAGE,
         'output': 'screen',
         'respawn': is_true(context, 'respawn'),
         'respawn_delay': RESPAWN_DELAY_S,
-        'ros_arguments': ['--log-level', log_level] if log_level else [],
+        'ros_arguments': arguments,
     }
 
 
@@ -153,7 +162,7 @@ def frame_handler(context: LaunchContext, camera: str, image: object) -> Node:
         ],
         remappings=remappings(image),
         additional_env=frame_handler_environment(context.environment),
-        **shared(context),
+        **shared(context, f'{camera}/frame_handler' if camera else 'frame_handler'),
     )
 
 
@@ -169,10 +178,10 @@ def question_handler(context: LaunchContext, cameras: Mapping[str, str]) -> Node
         namespace=LaunchConfiguration('namespace'),
         parameters=[
             LaunchConfiguration('params_file'),
-            given_parameters(context, BOTH) | memories,
+            given_parameters(context, BOTH | QUESTION_HANDLER) | memories,
         ],
         additional_env=question_handler_environment(context.environment),
-        **shared(context),
+        **shared(context, 'question_handler'),
     )
 
 
@@ -186,11 +195,11 @@ def one_process(context: LaunchContext) -> Node:
         namespace=LaunchConfiguration('namespace'),
         parameters=[
             LaunchConfiguration('params_file'),
-            given_parameters(context, BOTH | FRAME_HANDLER),
+            given_parameters(context, BOTH | FRAME_HANDLER | QUESTION_HANDLER),
         ],
         remappings=remappings(LaunchConfiguration('image')),
         additional_env=question_handler_environment(context.environment),
-        **shared(context),
+        **shared(context, 'one_process'),
     )
 
 

@@ -22,6 +22,12 @@ simulate hard_short 10 300 320 20 --asked-until 150 "${hard[@]}"
 simulate hard_full 10 300 320 20 "${hard[@]}"
 simulate narrative_short 10 300 320 20 --asked-until 150 --type 'Ordered Event Narrative'
 simulate narrative_full 10 300 320 20 --type 'Ordered Event Narrative'
+# Other streams, so that what is behind an answer is not known by heart.
+wide=(--seed 20000)
+simulate wide 10 800 320 20 "${wide[@]}"
+simulate narrative_wide 10 800 320 20 "${wide[@]}" --type 'Ordered Event Narrative'
+simulate narrative_wide_short 10 800 320 20 "${wide[@]}" --asked-until 150 --type 'Ordered Event Narrative'
+simulate long_wide 120 40 960 20 --seed 30000
 
 # Stage 0: the encoder on its own, and a language model on perfect features.
 vstream train --stage 0 --config "$recipe/stage0.yaml"
@@ -29,11 +35,12 @@ vstream extract "$data/full" --model "$encoder" --perfect --out "$data/perfect" 
 train --stage 2 --config "$recipe/language.yaml"
 
 # Stages 1 and 2: the paper's, with the features of the trained encoder.
-for streams in full long; do
+for streams in full long wide long_wide; do
   vstream extract "$data/$streams" --model "$encoder" --out "$data/features" --side 4
 done
 previous=$runs/language/checkpoint
-for step in 1:stage1 2:stage2 2:stage2_hard 2:stage2_more 2:stage2_last; do
+for step in 1:stage1 2:stage2 2:stage2_hard 2:stage2_more 2:stage2_last \
+  2:stage2_wide; do
   out=$runs/seed$seed/${step#*:}
   train --stage "${step%:*}" --config "$recipe/${step#*:}.yaml" \
     --set seed="$seed" --set init="$previous" --set out="$out"

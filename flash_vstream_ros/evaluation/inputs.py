@@ -37,7 +37,7 @@ from flash_vstream_ros.evaluation.temporal_baselines import (
     NeighbourMemory,
 )
 
-HALF_LIFE = 100  # frames, of the input ``fading``
+HALF_LIFE = 200  # frames, of the input ``fading``
 
 
 class StreamInput(Protocol):

@@ -129,6 +129,31 @@ def launch(repository, tmp_path, environment):
     return run
 
 
+def test_each_node_goes_into_its_enclave(launch):
+    arguments = ['enclaves:=true', 'cameras:=front=/front/image_raw', 'namespace:=/left']
+    programs = launch(BOTH, *arguments)
+    enclaves = {
+        n: given.words[given.words.index('--enclave') + 1] for n, given in programs.items()
+    }
+    assert enclaves == {
+        'question_handler': '/left/question_handler',
+        'front_frame_handler': '/left/front/frame_handler',
+    }
+
+
+def test_without_enclaves_none_is_named(launch):
+    for given in launch(BOTH).values():
+        assert '--enclave' not in given.words
+
+
+def test_what_concerns_the_language_model_goes_to_the_question_handler(launch):
+    programs = launch(BOTH, 'quantization:=nf4', 'decoder_url:=http://host:8000/v1')
+    parameters = programs['question_handler'].parameters
+    assert parameters['quantization'] == 'nf4'
+    assert parameters['decoder_url'] == 'http://host:8000/v1'
+    assert not {'quantization', 'decoder_url'} & set(programs['frame_handler'].parameters)
+
+
 @pytest.mark.parametrize('file', [BOTH, REPLAY])
 def test_every_argument_is_described(repository, file):
     path = str(repository / 'launch' / file)
