@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Figure, interleave, milliseconds, ratio
+from flash_vstream_ros.core.answer import finish_together
 from flash_vstream_ros.core.continuous_batch import ContinuousBatch
 from flash_vstream_ros.core.pipeline import Answer, FlashVStream
 from flash_vstream_ros.core.random_checkpoint import random_vstream
@@ -153,22 +154,12 @@ def ask_together(
     tokens: int,
 ) -> list[Answer]:
     """Answer questions in one batch."""
-    answers: dict[str, Answer] = {}
-    running = {
+    answers = {
         text: vstream.stream_answer(snapshot, text, max_new_tokens=tokens, batch=batch)
         for text in questions
     }
-    while running:
-        for text, pieces in list(running.items()):
-            try:
-                while next(pieces):
-                    pass
-            except StopIteration as end:
-                answers[text] = end.value
-                del running[text]
-        if running:
-            batch.step()
-    return [answers[text] for text in questions]
+    done = finish_together(batch, answers)
+    return [done[text] for text in questions]
 
 
 def filled_memory(vstream: FlashVStream, frames: int = 60) -> StarMemory:

@@ -127,7 +127,8 @@ def shared(context: LaunchContext, node: str) -> dict[str, object]:
     given = context.launch_configurations
     arguments = ['--log-level', given['log_level']] if given['log_level'] else []
     if is_true(context, 'enclaves'):
-        arguments += ['--enclave', f'/{given["namespace"].strip("/")}/{node}']
+        names = [given['namespace'].strip('/'), node]
+        arguments += ['--enclave', '/' + '/'.join(filter(None, names))]
     return {
         'package': PACKAGE,
         'output': 'screen',

@@ -29,6 +29,8 @@ class DecoderServer:
         self.breaks_after = -1  # tokens of a stream
         self.keeps_the_end = False  # to itself
         self.pause_s = 0.0  # before each token
+        self.room = 10**9  # tokens that an answer may have
+        self.chooses_itself = False  # whatever it is allowed to
         self.left_early = 0  # streams whose reader went away
         self._lock = threading.Lock()  # one model, many threads
         self._server = ThreadingHTTPServer(('127.0.0.1', 0), _Handler)
@@ -44,7 +46,7 @@ class DecoderServer:
     def streamed(self, token: tuple[int, float], count: int, asked: dict) -> dict:
         """A piece of a stream."""
         is_end = token[0] == self.end_id
-        reason = 'length' if count == asked['max_tokens'] else None
+        reason = 'length' if count == min(asked['max_tokens'], self.room) else None
         said = [] if is_end and self.keeps_the_end else [token]
         return self.piece(said, 'stop' if is_end else reason)
 
@@ -69,13 +71,16 @@ class DecoderServer:
             prefix = self.model.prefill_prefix(embeddings[:-1])
             first, cache = self._read(prefix, embeddings[-1:])
         if 'allowed_token_ids' in asked:
+            time.sleep(self.pause_s)
             (token,) = asked['allowed_token_ids']
+            if self.chooses_itself:
+                token = int(first.argmax())
             yield token, float(first.log_softmax(-1)[token])
             return
         generator = torch.Generator().manual_seed(asked.get('seed') or 0)
         how = Sampling(asked['temperature'], asked['top_p'], generator)
         said = self.model.decode(first, cache, how)
-        for _ in range(asked['max_tokens']):
+        for _ in range(min(asked['max_tokens'], self.room)):
             with self._lock:
                 token = next(said)
             yield token

@@ -2,12 +2,16 @@
 """An answer, what it cost, how it is put together, and when to end it."""
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import torch
 
 from flash_vstream_ros.core.prompt import TextStream
+
+_NO_MORE = (-1, 0.0)
+Name = TypeVar('Name', bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,14 @@ def speak(
     """
     ids, total, text, reason = [], 0.0, '', stop()
     while not reason:
-        token = next(tokens)
+        token = next(tokens, _NO_MORE)
         if token is None:
             yield ''
+            reason = stop()
             continue
+        if token is _NO_MORE:  # whoever speaks had no room for as many
+            reason = 'length'
+            break
         clock.first_token()
         ids.append(token[0])
         total += token[1]
@@ -143,3 +151,31 @@ def choose(
     yield choices[best]
     mean = scores[best] / len(ids[best])
     return clock.answer(choices[best], ids[best], 'choice', mean, probabilities)
+
+
+class Steps(Protocol):
+    """A batch of answers that is stepped."""
+
+    def step(self) -> None:
+        """Compute what the answers in it wait for."""
+
+
+def finish_together(
+    batch: Steps, answers: Mapping[Name, Generator[str, None, Answer]]
+) -> dict[Name, Answer]:
+    """Bring answers of one batch to their end.
+
+    :param answers: what ``FlashVStream.stream_answer`` gave for each, by any name.
+    """
+    running, done = dict(answers), {}
+    while running:
+        for name, pieces in list(running.items()):
+            try:
+                while next(pieces):
+                    pass
+            except StopIteration as end:
+                done[name] = end.value
+                del running[name]
+        if running:
+            batch.step()
+    return done

@@ -79,10 +79,12 @@ class Spoken(Branch):
         position: int,
         ids: Sequence[int],
         how: Sampling,
+        most: int,
     ) -> None:
         super().__init__(batch, prefix, position)
         self._unread = list(ids)
         self._sampling = how
+        self._left = most
         self._said: tuple[int, float] | None = None
 
     def __next__(self) -> tuple[int, float] | None:
@@ -93,11 +95,14 @@ class Spoken(Branch):
         said, self._said = self._said, None
         if said is not None:
             check_number(said[1])
+        elif not self._left:
+            raise StopIteration
         return said
 
     def texts(self) -> list[Text]:
         """The question, then each token that was chosen."""
-        return [Text(self._unread, self.segment, (self.prefix,), self._position, True)]
+        text = Text(self._unread, self.segment, (self.prefix,), self._position, True)
+        return [text] if self._left else []
 
     def see(self, logits: Sequence[Tensor]) -> Tensor:
         """Choose the next token."""
@@ -107,6 +112,7 @@ class Spoken(Branch):
 
     def note(self, values: list[float]) -> None:
         """Take the token that was chosen, with its log-probability."""
+        self._left -= 1
         self._said = (int(values[0]), values[1])
         self._position += len(self._unread)
         self._unread = [self._said[0]]

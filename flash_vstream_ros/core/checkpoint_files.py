@@ -3,7 +3,6 @@
 
 import contextlib
 import json
-import os
 import re
 import zipfile
 from collections.abc import Iterator
@@ -114,15 +113,7 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor, str]]:
     """
     for file in weight_files(folder):
         reader = _read_safetensors if file.suffix == '.safetensors' else _read_bin
-        _read_ahead(file)
         yield from ((key, tensor, str(file)) for key, tensor in reader(file))
-
-
-def _read_ahead(file: Path) -> None:
-    """Let the disk begin: page by page, as a mapped file is read, it would wait for us."""
-    if hasattr(os, 'posix_fadvise'):  # not everywhere
-        with file.open('rb') as opened:
-            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -49,13 +49,16 @@ class ContinuousBatch:
         self._cache = GrowingCache(self._model.llama.config.num_hidden_layers)
         self._owners = torch.zeros(0, dtype=torch.int64)  # the segment of each token in the cache
 
-    def speak(self, prefix: Prefix, question_ids: Sequence[int], sampling: Sampling) -> Spoken:
+    def speak(
+        self, prefix: Prefix, question_ids: Sequence[int], sampling: Sampling, most: int
+    ) -> Spoken:
         """Let an answer be spoken from the next pass on.
 
         :param prefix: of :meth:`LanguageModel.prefill_prefix`.
+        :param most: tokens; none is computed behind them.
         """
         known = self._place(prefix)
-        return self._join(Spoken(self, known, prefix.length, question_ids, sampling))
+        return self._join(Spoken(self, known, prefix.length, question_ids, sampling, most))
 
     def score_each(
         self, prefix: Prefix, question_ids: Sequence[int], answers: Sequence[Sequence[int]]
@@ -71,6 +74,8 @@ class ContinuousBatch:
         """Go on without an answer; one that has left already may leave again."""
         if branch in self._branches:
             self._branches.remove(branch)
+            if not self._branches:
+                self.clear()  # the device's memory is for others then
 
     @torch.no_grad()
     def step(self) -> None:

@@ -3,6 +3,7 @@
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import isnan
 
 import torch
@@ -138,10 +139,11 @@ class LanguageModel(nn.Module):
         return self._forward(token_ids, cache, 1)[-1], cache
 
     def speak(
-        self, prefix: Prefix, question_ids: Sequence[int], sampling: Sampling
+        self, prefix: Prefix, question_ids: Sequence[int], sampling: Sampling, most: int
     ) -> Generator[tuple[int, float], None, None]:
-        """Read the question and :meth:`decode`."""
-        yield from self.decode(*self.prefill_question(prefix, question_ids), sampling)
+        """Read the question and :meth:`decode`, ``most`` tokens at most."""
+        first = self.prefill_question(prefix, question_ids)
+        yield from islice(self.decode(*first, sampling), most)
 
     def score_each(
         self, prefix: Prefix, question_ids: Sequence[int], answers: Sequence[Sequence[int]]

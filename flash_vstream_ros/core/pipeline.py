@@ -34,7 +34,7 @@ from flash_vstream_ros.core.prefix_cache import PrefixCache
 from flash_vstream_ros.core.prompt import Prompt, RequestError, TextStream
 from flash_vstream_ros.core.quantization import check_quantization
 from flash_vstream_ros.core.remote_answers import RemoteBatch
-from flash_vstream_ros.core.remote_decoder import RemoteDecoder
+from flash_vstream_ros.core.remote_decoder import KEY_VARIABLE, RemoteDecoder
 from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.core.star_memory import StarMemory
 
@@ -106,7 +106,7 @@ class FlashVStream:
                 modules.language_model.llama.get_input_embeddings(),
                 decoder_url,
                 decoder_model,
-                os.environ.get('OPENAI_API_KEY', ''),
+                os.environ.get(KEY_VARIABLE, ''),
             )
         return vstream
 
@@ -232,7 +232,7 @@ class FlashVStream:
             with contextlib.closing(speaker.score_each(prefix, question_ids, ids)) as scores:
                 return (yield from choose(choices, ids, scores, clock, stop))
         most = min(max_new_tokens, room)
-        with contextlib.closing(speaker.speak(prefix, question_ids, sampling)) as tokens:
+        with contextlib.closing(speaker.speak(prefix, question_ids, sampling, most)) as tokens:
             return (yield from speak(TextStream(self.prompt), tokens, most, clock, stop))
 
     def check_request(

@@ -4,12 +4,19 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from flash_vstream_ros.core.language_model import Sampling, check_number
+from flash_vstream_ros.core.language_model import ModelError, Sampling, check_number
 
-Put = Callable[[Any], bool]  # takes what has come; False where no more is wanted
+Put = Callable[[Any], None]  # takes what has come
+IsWanted = Callable[[], bool]  # whether anybody waits for more
+Work = Callable[[Put, IsWanted], None]  # what a thread does for an answer
+Item, Result = TypeVar('Item'), TypeVar('Result')
+
 WAIT_S = 0.05  # for news; who waits has other things to look after
+MOST_THREADS = 64  # of answers, those among them that nobody wants any more
+_END = object()
+_threads = threading.BoundedSemaphore(MOST_THREADS)
 
 
 class RemoteAnswer(Iterator):
@@ -18,14 +25,19 @@ class RemoteAnswer(Iterator):
     :param work: fetches and puts; what it raises is raised where its result would have been.
     :param news: called, by that thread, when something has come. None: iterating waits for it;
         else it gives None where nothing has come yet.
+    :raises ModelError: too many answers that nobody wants any more still wait for their server.
     """
 
-    def __init__(
-        self, work: Callable[[Put], None], news: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, work: Work, news: Callable[[], None] | None = None) -> None:
         self._work, self._news = work, news
         self._found: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._is_closed = threading.Event()
+        self._places = _threads
+        if not self._places.acquire(blocking=False):
+            raise ModelError(
+                f'decoder_url: {MOST_THREADS} requests wait for a server that does not answer; '
+                f'ask again later'
+            )
         threading.Thread(target=self._run, name='remote answer', daemon=True).start()
 
     def __next__(self) -> Any:
@@ -37,6 +49,9 @@ class RemoteAnswer(Iterator):
             found = self._found.get(block=self._news is None)
         except queue.Empty:
             return None
+        if found is _END:
+            self._found.put(_END)
+            raise StopIteration
         if isinstance(found, BaseException):
             raise found
         for value in found[1:] if isinstance(found, tuple) else found:
@@ -44,35 +59,72 @@ class RemoteAnswer(Iterator):
         return found
 
     def close(self) -> None:
-        """Let go of it; its thread ends with the next thing that comes."""
+        """Let go of it: its thread asks for nothing more, and ends with the next thing it gets."""
         self._is_closed.set()
 
     def _run(self) -> None:
         try:
-            self._work(self._put)
+            self._work(self._put, lambda: not self._is_closed.is_set())
         except Exception as error:  # noqa: BLE001 - a thread has nobody else to tell
             self._put(error)
+        finally:
+            self._places.release()
+        self._put(_END)
 
-    def _put(self, found: Any) -> bool:
-        if self._is_closed.is_set():
-            return False
-        self._found.put(found)
-        if self._news is not None:
-            self._news()
-        return True
+    def _put(self, found: Any) -> None:
+        if not self._is_closed.is_set():
+            self._found.put(found)
+            if self._news is not None:
+                self._news()
+
+
+def map_in_threads(
+    function: Callable[[Item], Result], items: Sequence[Item], count: int, is_wanted: IsWanted
+) -> list[Result] | None:
+    """Apply a function to items, some at a time, in threads that keep no process from ending.
+
+    :param count: threads at most.
+    :param is_wanted: asked before each item.
+    :returns: the results in order; None where they are not wanted any more.
+    :raises Exception: the first that the function raised.
+    """
+    results: dict[int, Result] = {}
+    errors: list[Exception] = []
+    places = iter(range(len(items)))  # next() of a range's iterator is atomic
+
+    def work() -> None:
+        for place in places:
+            if errors or not is_wanted():
+                return
+            try:
+                results[place] = function(items[place])
+            except Exception as error:  # noqa: BLE001 - raised below
+                errors.append(error)
+
+    threads = [
+        threading.Thread(target=work, name='remote scores', daemon=True)
+        for _ in range(min(count, len(items)))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return [results[n] for n in range(len(items))] if len(results) == len(items) else None
 
 
 class Decoder(Protocol):
     """What can be asked elsewhere."""
 
     def speaking(
-        self, prefix: Any, question_ids: Sequence[int], sampling: Sampling
-    ) -> Callable[[Put], None]:
+        self, prefix: Any, question_ids: Sequence[int], sampling: Sampling, most: int
+    ) -> Work:
         """Work that puts the tokens of an answer."""
 
     def scoring(
         self, prefix: Any, question_ids: Sequence[int], answers: Sequence[Sequence[int]]
-    ) -> Callable[[Put], None]:
+    ) -> Work:
         """Work that puts the scores of given answers."""
 
 
@@ -88,9 +140,11 @@ class RemoteBatch:
         self._decoder = decoder
         self._news = threading.Event()
 
-    def speak(self, prefix: Any, question_ids: Sequence[int], sampling: Sampling) -> RemoteAnswer:
+    def speak(
+        self, prefix: Any, question_ids: Sequence[int], sampling: Sampling, most: int
+    ) -> RemoteAnswer:
         """Begin an answer."""
-        work = self._decoder.speaking(prefix, question_ids, sampling)
+        work = self._decoder.speaking(prefix, question_ids, sampling, most)
         return RemoteAnswer(work, self._news.set)
 
     def score_each(

@@ -7,8 +7,7 @@ writes it, in base64. Here remain the embeddings of the text and the projector o
 
 import base64
 import io
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +16,18 @@ from torch import Tensor, nn
 from transformers import LlamaConfig
 
 from flash_vstream_ros.core.language_model import GREEDY, ModelError, Sampling
-from flash_vstream_ros.core.remote_answers import Put, RemoteAnswer
+from flash_vstream_ros.core.remote_answers import (
+    IsWanted,
+    Put,
+    RemoteAnswer,
+    Work,
+    map_in_threads,
+)
+
+KEY_VARIABLE = 'FLASH_VSTREAM_DECODER_KEY'  # of the environment: the API key
 
 _CONNECT_S = 5.0
-_SILENCE_S = 120.0  # of a server, while it computes
+_SILENCE_S = 30.0  # of a server, before the first token and between two
 _PARALLEL = 8  # requests of one question's choices
 _START = 'vllm serve DECODER --enable-prompt-embeds, as docs/operation.md says'
 
@@ -69,7 +76,7 @@ class RemoteDecoder:
         self.context: int = config.max_position_embeddings
         timeout = openai.Timeout(_SILENCE_S, connect=_CONNECT_S)
         self._client = openai.OpenAI(
-            base_url=url, api_key=api_key or 'none', max_retries=1, timeout=timeout
+            base_url=url, api_key=api_key or 'none', max_retries=0, timeout=timeout
         )
 
     def embed(self, token_ids: Sequence[int]) -> Tensor:
@@ -85,10 +92,10 @@ class RemoteDecoder:
         return Embedded(embeddings.cpu())
 
     def speak(
-        self, prefix: Embedded, question_ids: Sequence[int], sampling: Sampling
+        self, prefix: Embedded, question_ids: Sequence[int], sampling: Sampling, most: int
     ) -> RemoteAnswer:
         """An answer token by token: ids with their natural log-probability (at temperature 1)."""
-        return RemoteAnswer(self.speaking(prefix, question_ids, sampling))
+        return RemoteAnswer(self.speaking(prefix, question_ids, sampling, most))
 
     def score_each(
         self, prefix: Embedded, question_ids: Sequence[int], answers: Sequence[Sequence[int]]
@@ -97,43 +104,42 @@ class RemoteDecoder:
         return RemoteAnswer(self.scoring(prefix, question_ids, answers))
 
     def speaking(
-        self, prefix: Embedded, question_ids: Sequence[int], sampling: Sampling
-    ) -> Callable[[Put], None]:
+        self, prefix: Embedded, question_ids: Sequence[int], sampling: Sampling, most: int
+    ) -> Work:
         """The work of :meth:`speak`, for a thread."""
         seed = None
         if sampling.generator is not None:
             device = sampling.generator.device
             seed = int(torch.randint(2**31, (1,), generator=sampling.generator, device=device))
-        room = self.context - prefix.length - len(question_ids)
 
-        def work(put: Put) -> None:
+        def work(put: Put, is_wanted: IsWanted) -> None:
             chunks = self._ask(
-                prefix, question_ids, room, stream=True, sampling=sampling, seed=seed
+                prefix, question_ids, most, stream=True, sampling=sampling, seed=seed
             )
             with chunks:  # left early, the connection ends, and with it the server's work
                 for chunk in chunks:
-                    if self._pass_on(chunk, put):
+                    if self._pass_on(chunk, put) or not is_wanted():
                         return
             raise ModelError(f'decoder_url: {self._url} broke off in the middle of an answer')
 
         return self._named(work)
 
     def _pass_on(self, chunk: Any, put: Put) -> bool:
-        """Put the tokens of a piece of a stream; True where there are, or are wanted, no more."""
+        """Put the tokens of a piece of a stream; True where it was the last."""
         reason = None
         for choice in chunk.choices:
             tokens, reason = _tokens(choice), choice.finish_reason
             if reason == 'stop' and (not tokens or tokens[-1][0] != self._end_id):
                 tokens.append((self._end_id, 0.0))  # some servers keep it for themselves
-            if not all(put(token) for token in tokens):
-                return True
+            for token in tokens:
+                put(token)
             if reason not in (None, 'stop', 'length'):
                 raise ModelError(f'decoder_url: the answer ended by {reason!r}')
         return reason is not None
 
     def scoring(
         self, prefix: Embedded, question_ids: Sequence[int], answers: Sequence[Sequence[int]]
-    ) -> Callable[[Put], None]:
+    ) -> Work:
         """The work of :meth:`score_each`, for a thread: a request a token, many at a time."""
         places = [(n, i) for n, answer in enumerate(answers) for i in range(len(answer))]
 
@@ -142,12 +148,20 @@ class RemoteDecoder:
             ids = [*question_ids, *answer[:i]]
             forced = {'allowed_token_ids': [answer[i]]}
             response = self._ask(prefix, ids, 1, stream=False, more=forced)
-            ((_, value),) = _tokens(response.choices[0])
+            ((token, value),) = _tokens(response.choices[0])
+            if token != answer[i]:
+                raise ModelError(f'decoder_url: {self._url} takes no notice of allowed_token_ids')
             return value
 
-        def work(put: Put) -> None:
-            with ThreadPoolExecutor(_PARALLEL) as pool:
-                values = list(pool.map(score, places))
+        def work(put: Put, is_wanted: IsWanted) -> None:
+            values = map_in_threads(score, places, _PARALLEL, is_wanted)
+            if values is None:
+                return
+            if not any(values):
+                raise ModelError(
+                    f'decoder_url: {self._url} gives every token that it may choose probability '
+                    f'1; start it with --logprobs-mode raw_logprobs'
+                )
             totals = [0.0] * len(answers)
             for (n, _), value in zip(places, values, strict=True):
                 totals[n] += value
@@ -155,12 +169,12 @@ class RemoteDecoder:
 
         return self._named(work)
 
-    def _named(self, work: Callable[[Put], None]) -> Callable[[Put], None]:
+    def _named(self, work: Work) -> Work:
         """The same work, whose faults name the server and what to do."""
 
-        def named(put: Put) -> None:
+        def named(put: Put, is_wanted: IsWanted) -> None:
             try:
-                work(put)
+                work(put, is_wanted)
             except self._openai.OpenAIError as error:
                 raise self._fault(error) from error
 

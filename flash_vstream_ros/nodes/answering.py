@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Questions are answered together: a token of each in one pass of the model."""
 
+import traceback
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ class _Running:
 
     pending: PendingQuestion
     pieces: Pieces
+    has_joined: bool = False  # the others, in their passes
 
 
 class Answering:
@@ -86,7 +88,17 @@ class Answering:
     def _step(self) -> None:
         """A pass of the model, and what comes of it."""
         self._is_stepping = False
-        self._let_go()
+        fault = ''
+        try:
+            self._let_go()
+            self._pass()
+        except Exception:  # noqa: BLE001 - ours; the others must not wait for ever
+            fault = traceback.format_exc()
+        if fault:
+            self._logger.error(f'answering failed: {fault}')
+        self._go_on()
+
+    def _pass(self) -> None:
         try:
             if self._running:
                 self._batch.step()
@@ -95,7 +107,6 @@ class Answering:
         for running in self._running.copy():
             if running in self._running:  # a failure of the one before ended all of them
                 self._advance(running)
-        self._go_on()
 
     def _let_go(self) -> None:
         """Leave those that were cancelled: they cost nothing more."""
@@ -109,11 +120,12 @@ class Answering:
         try:
             while piece := next(running.pieces):
                 running.pending.say(piece)
+            running.has_joined = True
         except StopIteration as end:
             self._running.remove(running)
             self._finish(running.pending, end.value)
         except Exception as error:  # noqa: BLE001 - it ends questions, not the node
-            if self._batch is None or self._batch.shares_passes:
+            if running.has_joined and self._batch.shares_passes:
                 self._fall_back(error)
             else:
                 self._running.remove(running)
@@ -124,8 +136,7 @@ class Answering:
         failed, self._running = self._running, []
         for running in failed:
             running.pieces.close()
-        if self._batch is not None:
-            self._batch.clear()
+        self._batch.clear()
         if len(failed) > 1:
             self._logger.warning(
                 f'{len(failed)} questions in one pass failed ({type(error).__name__}: {error}); '

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from flash_vstream_ros.core.config import FrameHandlerConfig
 from flash_vstream_ros.nodes.conversions import time_to_ns
-from flash_vstream_ros.nodes.dozing import DozingGroup, Pace
+from flash_vstream_ros.nodes.dozing import LONGEST_S, DozingGroup, Pace
 from flash_vstream_ros.nodes.topic_advice import (
     COMPRESSED,
     IMAGE,
@@ -62,6 +62,7 @@ class Camera:
         self._sent = 0  # by the cameras, as they number their images
         self._numbers: dict[bytes, int] = {}  # of the newest image of each camera
         self._newest_of = b''
+        self._publishers = 0
         self._pace = Pace()
         self._group = DozingGroup(node)
         self._heard = time.monotonic()
@@ -144,7 +145,8 @@ class Camera:
             self._node.get_logger().info(f'images arrive on {self.topic}')
         until_due_ns = self._on_image(message, skipped)
         self._pace.note(now, time_to_ns(message.header.stamp), self._sent)
-        rest_s = self._pace.rest_s(until_due_ns)
+        longest_s = min(LONGEST_S, self._config.silence_timeout / 2.0)
+        rest_s = self._pace.rest_s(until_due_ns, longest_s)
         if rest_s > 0.0:
             self._group.doze(rest_s)
 
@@ -153,6 +155,8 @@ class Camera:
         self._taken += 1
         camera = (info.get('publisher_gid') or {}).get('data', b'')
         number = info.get('publication_sequence_number')
+        if not camera and self._publishers != 1:
+            number = None  # ROS 2 before Kilted does not say whose number it is
         # Not every middleware numbers messages; of several cameras each has a pace of its own.
         if number is None or camera != self._newest_of:
             self._pace = Pace()
@@ -173,6 +177,7 @@ class Camera:
     def _check(self) -> None:
         """Twice a second: match the QoS, and say what is wrong. Each fault is said once."""
         publishers = self._node.get_publishers_info_by_topic(self.topic)
+        self._publishers = len(publishers)
         if self._config.image_reliability == 'auto' and publishers:
             self._match(publishers)
         self._check_refused(publishers)

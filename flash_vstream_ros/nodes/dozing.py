@@ -9,7 +9,7 @@ from rclpy.node import Node
 
 from flash_vstream_ros.core.sampler import NS_PER_S
 
-LONGEST_S = 0.5  # so that a silent camera is noticed as soon as ever
+LONGEST_S = 0.5
 FASTEST = 1.5  # stamps that run faster than the clock: a recording is played, not to be missed
 KNOWN_FROM = 8  # images
 
@@ -30,7 +30,7 @@ class Pace:
             self._seen.clear()  # the camera began anew, or its clock has jumped
         self._seen.append((clock_s, stamp_ns, number))
 
-    def rest_s(self, until_due_ns: int) -> float:
+    def rest_s(self, until_due_ns: int, longest_s: float = LONGEST_S) -> float:
         """Seconds for which no image need be looked at; 0 where that is not known for sure.
 
         Half of the time until the next frame is due, so that one whose stamps begin to run faster
@@ -38,6 +38,7 @@ class Pace:
         is taken.
 
         :param until_due_ns: stamp time from the newest image to the next that is due.
+        :param longest_s: no longer than this, or a rest would be taken for silence.
         """
         if len(self._seen) < KNOWN_FROM:
             return 0.0
@@ -48,7 +49,7 @@ class Pace:
             if stamp_ns - began_ns > FASTEST * (clock_s - began_s) * NS_PER_S:
                 return 0.0
         rest_s = (until_due_ns / NS_PER_S - 2.0 * interval_s) / 2.0
-        return min(rest_s, LONGEST_S) if rest_s > interval_s else 0.0
+        return min(rest_s, longest_s) if rest_s > interval_s else 0.0
 
 
 class DozingGroup(MutuallyExclusiveCallbackGroup):

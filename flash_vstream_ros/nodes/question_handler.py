@@ -65,7 +65,8 @@ class QuestionHandler:
             node, config, self._memories, lambda p: self._answering.take(p), self._diagnostics.note
         )
         self._answering = Answering(
-            self._vstream.new_batch() if config.batch_size > 1 else None,
+            # A server is waited for in a batch of one as well: the worker must not hang at it.
+            self._vstream.new_batch() if config.batch_size > 1 or config.decoder_url else None,
             config.batch_size,
             self._begin,
             self._finish,

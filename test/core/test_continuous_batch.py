@@ -14,6 +14,8 @@ from flash_vstream_ros.core.continuous_batch import ContinuousBatch
 from flash_vstream_ros.core.language_model import GREEDY, LanguageModel, ModelError, Sampling
 from flash_vstream_ros.core.prompt import RequestError
 
+MOST = 10_000  # tokens
+
 
 @pytest.fixture(scope='module')
 def model() -> LanguageModel:
@@ -41,7 +43,7 @@ def question(seed: int) -> list[int]:
 
 
 def alone(model, prefix, ids, count):
-    return list(islice(model.speak(prefix, ids, GREEDY), count))
+    return list(islice(model.speak(prefix, ids, GREEDY, MOST), count))
 
 
 def assert_said(said, expected):
@@ -53,7 +55,7 @@ def assert_said(said, expected):
 @pytest.mark.parametrize('size', [1, 2, 8])
 def test_each_is_told_what_it_would_be_told_alone(size, model, prefixes, batch):
     prefix = prefixes[0]
-    branches = [batch.speak(prefix, question(seed), GREEDY) for seed in range(size)]
+    branches = [batch.speak(prefix, question(seed), GREEDY, MOST) for seed in range(size)]
     said = [[] for _ in branches]
     for _ in range(12):
         assert all(next(branch) is None for branch in branches), 'nothing before the pass'
@@ -71,7 +73,7 @@ def test_questions_about_any_memory_come_and_go_at_any_time(seed, model, prefixe
     while done < 25:
         while len(running) < 6 and draw.random() < 0.6:
             about, ids = draw.choice(prefixes), question(draw.randrange(1000))
-            branch = batch.speak(about, ids, GREEDY)
+            branch = batch.speak(about, ids, GREEDY, MOST)
             running.append((branch, [], alone(model, about, ids, draw.randint(1, 15))))
         batch.step()
         for entry in running.copy():
@@ -90,7 +92,7 @@ def test_given_answers_get_the_scores_they_get_alone(bound, model, prefixes, bat
     monkeypatch.setattr(language_model, 'MOST_BRANCH_TOKENS', bound)
     answers = [[3], [4, 5, 6], [7, 8], [3, 9], [1, 1, 1, 1, 1]]
     asked = [(prefixes[place % 3], question(place)) for place in range(4)]
-    talker = batch.speak(prefixes[0], question(9), GREEDY)
+    talker = batch.speak(prefixes[0], question(9), GREEDY, MOST)
     scored = [batch.score_each(prefix, ids, answers) for prefix, ids in asked]
     found, said = [[] for _ in scored], []
     while len(found[0]) < len(answers):
@@ -106,6 +108,26 @@ def test_given_answers_get_the_scores_they_get_alone(bound, model, prefixes, bat
         next(scored[0])
 
 
+def test_nothing_is_computed_behind_the_last_token(prefixes, batch):
+    short, long = (batch.speak(prefixes[0], [1, 2], GREEDY, most) for most in (2, 3))
+    for _ in range(3):
+        batch.step()
+        next(long)
+        next(short, None)
+    assert batch.tokens == prefixes[0].length + 3 + 4
+    with pytest.raises(StopIteration):
+        next(short)
+
+
+def test_nothing_is_held_once_all_have_left(prefixes, batch):
+    branches = [batch.speak(prefix, [1], GREEDY, MOST) for prefix in prefixes]
+    batch.step()
+    assert batch.tokens
+    for branch in branches:
+        branch.close()
+    assert batch.tokens == 0
+
+
 def test_one_pass_answers_all(model, prefixes, batch, monkeypatch):
     passes = []
     forward = model.llama.forward
@@ -113,20 +135,20 @@ def test_one_pass_answers_all(model, prefixes, batch, monkeypatch):
         model.llama, 'forward', lambda *a, **k: passes.append(1) or forward(*a, **k)
     )
     for seed in range(8):
-        batch.speak(prefixes[0], question(seed), GREEDY)
+        batch.speak(prefixes[0], question(seed), GREEDY, MOST)
         batch.score_each(prefixes[1], question(seed), [[1, 2], [3, 4]])
     batch.step()
     assert len(passes) == 1
 
 
 def test_a_prefix_is_held_once_and_what_nobody_sees_is_dropped(prefixes, batch):
-    first = batch.speak(prefixes[0], [1, 2], GREEDY)
-    batch.speak(prefixes[0], [3], GREEDY)
+    first = batch.speak(prefixes[0], [1, 2], GREEDY, MOST)
+    batch.speak(prefixes[0], [3], GREEDY, MOST)
     batch.step()
     assert batch.tokens == prefixes[0].length + 3
     first.close()
     for number in range(2000):
-        branch = batch.speak(prefixes[number % 2], [1, 2, 3], GREEDY)
+        branch = batch.speak(prefixes[number % 2], [1, 2, 3], GREEDY, MOST)
         batch.step()
         assert next(branch) is not None
         branch.close()
@@ -134,29 +156,21 @@ def test_a_prefix_is_held_once_and_what_nobody_sees_is_dropped(prefixes, batch):
     assert batch.tokens < most + 600
 
 
-def test_it_is_empty_again_when_a_question_about_another_memory_comes(prefixes, batch):
-    branch = batch.speak(prefixes[0], [1, 2], GREEDY)
-    batch.step()
-    branch.close()
-    batch.speak(prefixes[1], [1], GREEDY)
-    assert batch.tokens == prefixes[1].length
-
-
 def test_an_equal_prefix_read_anew_is_another_one(model, batch):
     embeddings = torch.randn(5, WIDTH, generator=torch.Generator().manual_seed(5))
     prefix = model.prefill_prefix(embeddings)
     expected = alone(model, prefix, [1, 2], 1)
-    talker = batch.speak(prefix, [4], GREEDY)
+    talker = batch.speak(prefix, [4], GREEDY, MOST)
     batch.step()
     del prefix
-    branch = batch.speak(model.prefill_prefix(embeddings), [1, 2], GREEDY)
+    branch = batch.speak(model.prefill_prefix(embeddings), [1, 2], GREEDY, MOST)
     batch.step()
     assert_said([next(branch)], expected)
     talker.close()
 
 
 def test_after_a_failure_it_begins_anew(model, prefixes, batch, monkeypatch):
-    branch = batch.speak(prefixes[0], [1, 2], GREEDY)
+    branch = batch.speak(prefixes[0], [1, 2], GREEDY, MOST)
     batch.step()
     with monkeypatch.context() as patch:
         patch.setattr(model.llama.model.layers[1], 'forward', _out_of_memory)
@@ -164,7 +178,7 @@ def test_after_a_failure_it_begins_anew(model, prefixes, batch, monkeypatch):
             batch.step()
     batch.clear()
     branch.close()
-    branch = batch.speak(prefixes[0], [1, 2], GREEDY)
+    branch = batch.speak(prefixes[0], [1, 2], GREEDY, MOST)
     batch.step()
     assert_said([next(branch)], alone(model, prefixes[0], [1, 2], 1))
 
@@ -176,7 +190,7 @@ def _out_of_memory(*_: object, **__: object):
 def test_nan_is_refused_and_gone_once_the_batch_is_cleared(model, prefixes, batch):
     """What one has read others do not see, but NaN times nothing is NaN."""
     broken = model.prefill_prefix(torch.full((4, WIDTH), math.nan))
-    lost = batch.speak(broken, [1], GREEDY)
+    lost = batch.speak(broken, [1], GREEDY, MOST)
     scored = batch.score_each(broken, [1], [[1], [2, 3]])
     batch.step()
     with pytest.raises(ModelError, match='NaN'):
@@ -184,7 +198,7 @@ def test_nan_is_refused_and_gone_once_the_batch_is_cleared(model, prefixes, batc
     with pytest.raises(ModelError, match='NaN'):
         next(scored)
     batch.clear()
-    fine = batch.speak(prefixes[0], [1, 2], GREEDY)
+    fine = batch.speak(prefixes[0], [1, 2], GREEDY, MOST)
     batch.step()
     assert_said([next(fine)], alone(model, prefixes[0], [1, 2], 1))
 
@@ -193,7 +207,7 @@ def test_each_answer_is_drawn_its_own_way(model, prefixes, batch):
     def draw(seed):
         generator = torch.Generator().manual_seed(seed)
         hot = Sampling(1.5, 1.0, generator)
-        branches = [batch.speak(prefixes[0], [1, 2], how) for how in (hot, GREEDY)]
+        branches = [batch.speak(prefixes[0], [1, 2], how, MOST) for how in (hot, GREEDY)]
         said = []
         for _ in range(8):
             batch.step()

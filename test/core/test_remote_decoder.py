@@ -3,6 +3,7 @@
 
 import base64
 import io
+import threading
 import time
 
 import pytest
@@ -11,6 +12,8 @@ from decoder_server import DecoderServer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from flash_vstream_ros.__main__ import main
+from flash_vstream_ros.core import remote_answers
+from flash_vstream_ros.core.answer import finish_together
 from flash_vstream_ros.core.language_model import ModelError, Sampling
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
@@ -80,18 +83,8 @@ def test_several_at_once(remote, here, snapshot, server):
         text: remote.stream_answer(snapshot, text, max_new_tokens=8, batch=batch)
         for text in QUESTIONS
     }
-    closed = remote.stream_answer(snapshot, 'Is it?', ['yes', 'no'], batch=batch)
-    running['Is it?'] = closed
-    answers = {}
-    while running:
-        for text, pieces in list(running.items()):
-            try:
-                while next(pieces):
-                    pass
-            except StopIteration as end:
-                answers[text] = end.value
-                del running[text]
-        batch.step()
+    running['Is it?'] = remote.stream_answer(snapshot, 'Is it?', ['yes', 'no'], batch=batch)
+    answers = finish_together(batch, running)
     for text in QUESTIONS:
         assert_equal(answers[text], here.answer(snapshot, text, max_new_tokens=8))
     assert_equal(answers['Is it?'], here.answer(snapshot, 'Is it?', ['yes', 'no']))
@@ -154,7 +147,10 @@ def test_a_server_that_keeps_the_end_to_itself_ends_the_answer(remote, here, sna
 
 def test_who_stops_reading_ends_the_servers_work(remote, snapshot, server):
     server.pause_s = 0.02
-    remote.answer(snapshot, QUESTIONS[0], max_new_tokens=2)
+    server.end_id = -1
+    pieces = remote.stream_answer(snapshot, QUESTIONS[0], max_new_tokens=1000)
+    next(pieces)
+    pieces.close()
     ends = time.monotonic() + 30.0
     while not server.left_early and time.monotonic() < ends:
         time.sleep(0.02)
@@ -177,6 +173,51 @@ def test_without_a_server_it_says_how_to_start_one(folder, snapshot):
     )
     with pytest.raises(ModelError, match=r'no answer from http://127.0.0.1:9/v1 .*vllm serve'):
         lost.answer(snapshot, QUESTIONS[0])
+
+
+def test_a_server_that_chooses_otherwise_is_found_out(remote, snapshot, server):
+    server.chooses_itself = True
+    with pytest.raises(ModelError, match='takes no notice of allowed_token_ids'):
+        remote.answer(snapshot, QUESTIONS[0], ['yes', 'no'])
+
+
+def test_an_answer_for_which_the_server_has_no_room_ends_there(remote, snapshot, server):
+    server.room = 3
+    answer = remote.answer(snapshot, QUESTIONS[0], max_new_tokens=10)
+    assert (answer.answer_tokens, answer.finish_reason) == (3, 'length')
+
+
+def test_no_more_is_asked_for_than_is_wanted(remote, snapshot, server):
+    remote.answer(snapshot, QUESTIONS[0], max_new_tokens=7)
+    assert server.requests[0]['max_tokens'] == 7
+
+
+def test_choices_that_nobody_wants_any_more_are_not_asked_for(remote, snapshot, server):
+    server.pause_s = 0.05
+    batch = remote.new_batch()
+    pieces = remote.stream_answer(snapshot, 'Is it?', ['yes no ' * 40, 'no'], batch=batch)
+    next(pieces)
+    ends = time.monotonic() + 30.0
+    while not server.requests and time.monotonic() < ends:
+        batch.step()
+    pieces.close()
+    time.sleep(1.0)
+    asked = len(server.requests)
+    assert 0 < asked < 40
+    time.sleep(0.5)
+    assert len(server.requests) == asked
+
+
+def test_a_silent_server_is_not_asked_without_end(remote, snapshot, server, monkeypatch):
+    monkeypatch.setattr(remote_answers, '_threads', threading.BoundedSemaphore(2))
+    server.pause_s = 1.0
+    batch = remote.new_batch()
+    for _ in range(2):
+        pieces = remote.stream_answer(snapshot, QUESTIONS[0], batch=batch)
+        next(pieces)
+        pieces.close()
+    with pytest.raises(ModelError, match='wait for a server that does not answer'):
+        next(remote.stream_answer(snapshot, QUESTIONS[0], batch=batch))
 
 
 def test_a_stream_that_breaks_off_is_an_error(remote, snapshot, server):

@@ -187,6 +187,45 @@ def test_a_question_that_fails_alone_has_failed(vstream, monkeypatch):
     assert after.answered.result().status == Answer.OK
 
 
+def test_a_question_that_cannot_be_asked_harms_no_other(vstream):
+    """Its fault shows only when its work begins."""
+    asked = Asked(vstream, 4)
+    talking = asked.ask('a', tokens=20)
+    asked.work(4)
+    assert talking.text
+    lost = asked.ask('word ' * 20_000)
+    asked.work()
+    assert 'do not fit' in lost.answered.result().message
+    assert talking.answered.result().status == Answer.OK
+    assert talking.answered.result().text == asked.alone(talking)
+
+
+def test_a_question_whose_memory_cannot_be_read_is_tried_once(vstream, monkeypatch):
+    asked = Asked(vstream, 4)
+    talking = asked.ask('a', tokens=20)
+    asked.work(4)
+    prepare = vstream.prepare
+    monkeypatch.setattr(vstream, 'prepare', _full)
+    lost = asked.ask('b')
+    monkeypatch.setattr(vstream, 'prepare', prepare)
+    asked.work()
+    assert asked.failures == [('b', 'full')]
+    assert lost.answered.result().status == Answer.MODEL_ERROR
+    assert talking.answered.result().status == Answer.OK
+
+
+def _full(snapshot):
+    raise torch.OutOfMemoryError('full')
+
+
+def test_a_fault_of_ours_lets_the_others_go_on(vstream, monkeypatch):
+    asked = Asked(vstream, 4)
+    first, second = asked.ask('a', tokens=2), asked.ask('b', tokens=6)
+    monkeypatch.setattr(first, 'finish', _full)
+    asked.work()
+    assert second.answered.result().status == Answer.OK
+
+
 @pytest.mark.parametrize('size', [1, 4])
 def test_a_question_that_cannot_begin_fails_and_the_others_go_on(vstream, size):
     asked = Asked(vstream, size)
@@ -248,10 +287,12 @@ def test_planners_that_ask_at_once_are_answered_together(checkpoint, vstream, tm
         ask_at_once(robot, vstream, see_some(robot, vstream))
 
 
-def test_a_model_on_a_server_answers_them_too(checkpoint, vstream, tmp_path):
+@pytest.mark.parametrize('size', [8, 1])
+def test_a_model_on_a_server_answers_them_too(checkpoint, vstream, tmp_path, size):
+    options = {'batch_size': size}
     server = DecoderServer(vstream.language_model, vstream.prompt.end_id)
     try:
-        with robot_of_many(checkpoint, tmp_path, decoder_url=server.url) as robot:
+        with robot_of_many(checkpoint, tmp_path, decoder_url=server.url, **options) as robot:
             snapshot = see_some(robot, vstream)
             ask_at_once(robot, vstream, snapshot)
             server.refuses = 'no room'

@@ -76,6 +76,7 @@ def test_a_rest_is_never_longer_than_silence_takes_to_be_seen():
     for number in range(KNOWN_FROM):
         pace.note(number / 30.0, EPOCH_NS + number * S // 30, number)
     assert pace.rest_s(3600 * S) == LONGEST_S
+    assert pace.rest_s(3600 * S, 0.2) == 0.2
 
 
 @pytest.mark.parametrize('number', range(KNOWN_FROM - 1))
@@ -155,3 +156,35 @@ def test_a_camera_that_begins_anew_is_counted_on(spun, driver):
             time.sleep(0.05)
         wait_until(lambda sent=sent: eyes.camera.received == sent, f'{sent} images')
         driver.call(driver.node.destroy_publisher, publisher)
+
+
+def test_a_rest_is_no_silence(spun, driver):
+    eyes, publisher = Eyes(spun, silence_timeout=0.3), offer(driver)
+    wait_until(publisher.get_subscription_count, 'the camera is heard')
+    eyes.until_due_ns = 10 * S
+    shooting = Shooting(publisher)
+    wait_until(lambda: eyes.skipped > 20, 'images that were not looked at')
+    faults = set()
+    wait_until(lambda: faults.add(eyes.camera.fault) or eyes.skipped > 100, 'more of them')
+    shooting.stop()
+    assert faults == {''}
+
+
+def test_cameras_that_are_not_told_apart_are_counted_one_by_one(spun, driver, monkeypatch):
+    """A middleware that numbers messages and does not say whose they are."""
+    eyes = Eyes(spun)
+    count = eyes.camera._count
+    monkeypatch.setattr(
+        eyes.camera, '_count', lambda info: count(dict(info) | {'publisher_gid': None})
+    )
+    first, second = offer(driver), offer(driver)
+    wait_until(second.get_subscription_count, 'both are heard')
+    wait_until(lambda: eyes.camera._publishers == 2, 'both are known')
+    for _ in range(50):
+        first.publish(image_message(picture(1), S))
+    for number in range(5):
+        for publisher in (first, second):
+            publisher.publish(image_message(picture(1), (2 + number) * S))
+            time.sleep(0.05)
+    wait_until(lambda: eyes.images, 'images')
+    assert eyes.camera.received == len(eyes.images)
