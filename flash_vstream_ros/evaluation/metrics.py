@@ -67,7 +67,8 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     scale = 1.0 + Z**2 / n
     centre = (share + Z**2 / (2.0 * n)) / scale
     half = Z * sqrt(share * (1.0 - share) / n + Z**2 / (4.0 * n**2)) / scale
-    return max(centre - half, 0.0), min(centre + half, 1.0)
+    # Rounded, an end may come to lie on the wrong side of a share of 0 or 1.
+    return min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share)
 
 
 def over_streams(values: Sequence[float], streams: Sequence[Hashable]) -> Estimate:

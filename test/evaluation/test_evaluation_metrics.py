@@ -35,6 +35,14 @@ def test_wilsons_interval(right, n, low, high):
     assert wilson(right, n) == pytest.approx((low, high), abs=2e-5)
 
 
+@pytest.mark.parametrize('share', [0, 1])
+def test_wilsons_interval_holds_its_share(share):
+    """Also where all answers are right, whatever rounding does: plots draw what lies between."""
+    for n in range(1, 2000):
+        low, high = wilson(share * n, n)
+        assert low <= share <= high
+
+
 def test_accuracy_counts():
     records = [record(i, correct=i < 3) for i in range(4)]
     accuracy = Accuracy.of(records)
