@@ -7,7 +7,6 @@ which chooses the words, keep their type. It was chosen because one library does
 NVIDIA GPUs (Jetson among them) and on CPUs, without a compilation at each start.
 """
 
-import importlib
 import logging
 import warnings
 from types import ModuleType
@@ -74,9 +73,10 @@ def _library() -> ModuleType:
     logging.getLogger('bitsandbytes').setLevel(logging.ERROR)
     warnings.filterwarnings('ignore', message='MatMul8bitLt: inputs will be cast')
     try:
-        return importlib.import_module('bitsandbytes')
+        import bitsandbytes  # only who asks for fewer bits needs it
     except Exception as error:  # of its own libraries as well
         raise ValueError(
             f'quantization: bitsandbytes cannot be used here: {error!r}; install it (pip install '
             f"'flash_vstream_ros[quantization]'), or choose quantization none"
         ) from error
+    return bitsandbytes

@@ -98,7 +98,7 @@ def test_a_question_handler_says_how_its_answers_and_memories_are(
     )
     values = monitor.wait('question_handler: answers', OK)
     assert 0.0 < float(values['first token median (ms)']) <= float(values['answer 99th (ms)'])
-    assert values['questions pending'] == '0 of 9'
+    assert values['questions pending'] == '0 of 16', 'batch_size and queue_size'
     monitor.wait('question_handler: memories', WARN, 'memory is stale')
     frames.stop()
     start('frame_handler', '', sample_rate=0.0, model=other_checkpoint)
