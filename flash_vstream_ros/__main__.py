@@ -14,6 +14,7 @@ from typing import Any
 
 from flash_vstream_ros.evaluation.command import add_evaluate
 from flash_vstream_ros.replay.arguments import add_replay, add_verb
+from flash_vstream_ros.replay.new_output import check_new_folder
 from flash_vstream_ros.simulator.command import add_simulate
 from flash_vstream_ros.training.command import add_assemble, add_extract, add_train
 
@@ -197,6 +198,7 @@ def _add_export_decoder(verbs: Any) -> None:
 
 
 def _export_decoder(arguments: argparse.Namespace) -> int:
+    check_new_folder(arguments.out)
     from flash_vstream_ros.core.decoder_export import export_decoder
 
     export_decoder(arguments.model, arguments.out, arguments.dtype)
@@ -229,12 +231,10 @@ def _add_random_checkpoint(verbs: Any) -> None:
 
 
 def _random_checkpoint(arguments: argparse.Namespace) -> int:
-    out: Path = arguments.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f'{out}: exists already and is not overwritten')
+    check_new_folder(arguments.out)
     from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
 
-    make_random_checkpoint(out, arguments.size, arguments.seed)
+    make_random_checkpoint(arguments.out, arguments.size, arguments.seed)
     return 0
 
 

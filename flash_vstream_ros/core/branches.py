@@ -6,10 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
-from flash_vstream_ros.core.language_model import Sampling, check_number, in_groups
+from flash_vstream_ros.core.language_model import (
+    Sampling,
+    check_number,
+    chosen_of,
+    in_groups,
+    scores_of,
+)
 
 
 class Batch(Protocol):
@@ -106,9 +111,7 @@ class Spoken(Branch):
 
     def see(self, logits: Sequence[Tensor]) -> Tensor:
         """Choose the next token."""
-        row = logits[0][-1]
-        token = self._sampling.choose(row)
-        return torch.stack([token.double(), row.log_softmax(-1)[token].double()])
+        return chosen_of(logits[0][-1], self._sampling)
 
     def note(self, values: list[float]) -> None:
         """Take the token that was chosen, with its log-probability."""
@@ -131,7 +134,7 @@ class Scored(Branch):
     ) -> None:
         super().__init__(batch, prefix, position)
         self._question = list(ids)
-        self._first: Tensor | None = None  # log-probabilities of an answer's first token
+        self._first: Tensor | None = None  # logits of an answer's first token
         self._groups = list(in_groups(answers))
         self._scores: list[float] | None = None
 
@@ -165,13 +168,8 @@ class Scored(Branch):
     def see(self, logits: Sequence[Tensor]) -> Tensor:
         """Sum the log-probabilities of the answers that were read."""
         if self._first is None:
-            self._first, logits = logits[0][-1].log_softmax(-1), logits[1:]
-        totals = []
-        for answer, rows in zip(self._groups[0], logits, strict=True):
-            chosen = torch.tensor(answer[1:], dtype=torch.int64, device=rows.device)[:, None]
-            later = rows.log_softmax(-1).gather(1, chosen).sum()
-            totals.append((self._first[answer[0]] + later).double())
-        return torch.stack(totals)
+            self._first, logits = logits[0][-1], logits[1:]
+        return scores_of(self._groups[0], self._first, logits)
 
     def note(self, values: list[float]) -> None:
         """Take the sums."""

@@ -18,14 +18,12 @@ def export_decoder(model: str | Path, out: Path, dtype: str = 'float16') -> Path
     """Write the language model as transformers saves a Llama: config, weights and tokenizer.
 
     :param model: a checkpoint in the published layout.
-    :param out: a new or empty folder.
+    :param out: folder; what it holds of these names is overwritten.
     :param dtype: of the weights.
     :returns: the folder.
     :raises OSError: a file cannot be read or written.
-    :raises ValueError: the checkpoint is of no use, or the folder holds something.
+    :raises ValueError: the checkpoint is of no use.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f'{out}: expected a new or empty folder, found something in it')
     folder = resolve_folder(model)
     modules = load_checkpoint(folder, CPU, resolve_dtype(dtype, CPU), ('language',))
     llama = modules.language_model.llama

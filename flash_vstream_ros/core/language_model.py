@@ -80,6 +80,32 @@ def check_number(log_probability: float) -> None:
         )
 
 
+def chosen_of(logits: Tensor, sampling: Sampling) -> Tensor:
+    """Choose a token.
+
+    :param logits: (V,) float32.
+    :returns: (2,) float64: its id, and its natural log-probability at temperature 1.
+    """
+    token = sampling.choose(logits)
+    return torch.stack([token.double(), logits.log_softmax(-1)[token].double()])
+
+
+def scores_of(answers: Sequence[Sequence[int]], first: Tensor, rest: Sequence[Tensor]) -> Tensor:
+    """Sum the natural log-probabilities of the tokens of given answers.
+
+    :param answers: token ids, at least one each.
+    :param first: (V,) float32 logits of an answer's first token.
+    :param rest: (n, V) float32 logits of each answer's n further tokens.
+    :returns: (answers,) float64.
+    """
+    begin, totals = first.log_softmax(-1), []
+    for ids, rows in zip(answers, rest, strict=True):
+        chosen = torch.tensor(ids[1:], dtype=torch.int64, device=first.device)[:, None]
+        later = rows.log_softmax(-1).gather(1, chosen).sum()
+        totals.append((begin[ids[0]] + later).double())
+    return torch.stack(totals)
+
+
 def in_groups(answers: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
     """Cut answers into groups of a bounded number of tokens, in order; at least one in each."""
     group: list[Sequence[int]] = []
@@ -163,10 +189,7 @@ class LanguageModel(nn.Module):
         :returns: token ids with their natural log-probability (at temperature 1).
         """
         while True:
-            token = sampling.choose(logits)
-            log_probability = logits.log_softmax(-1)[token]
-            # One wait for the device a token.
-            token_id, value = torch.stack([token.double(), log_probability.double()]).tolist()
+            token_id, value = chosen_of(logits, sampling).tolist()  # one wait for the device
             check_number(value)
             yield int(token_id), value
             logits = self._forward([int(token_id)], cache)[-1]
@@ -183,14 +206,8 @@ class LanguageModel(nn.Module):
         :param logits: (V,) of an answer's first token.
         :param answers: token ids, at least one each.
         """
-        first = logits.log_softmax(-1)
         rest = self._forward_branches([ids[:-1] for ids in answers], cache)
-        totals: list[Tensor] = []
-        for ids, rows in zip(answers, rest, strict=True):
-            chosen = torch.tensor(ids[1:], dtype=torch.int64, device=logits.device)[:, None]
-            later = rows.log_softmax(-1).gather(1, chosen).sum()
-            totals.append((first[ids[0]] + later).double())
-        found = torch.stack(totals).tolist()  # one wait for the device
+        found = scores_of(answers, logits, rest).tolist()  # one wait for the device
         for total in found:
             check_number(total)
         return found

@@ -41,6 +41,15 @@ def new_outputs(*paths: Path) -> Iterator[list[Path]]:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
+def check_new_folder(path: Path) -> None:
+    """Check that there is nothing at a path, or an empty folder.
+
+    :raises FileExistsError: there is something, and it is not overwritten.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise FileExistsError(f'{path}: exists already and is not overwritten')
+
+
 def check_new(*paths: Path) -> None:
     """Check that files or folders can be made.
 

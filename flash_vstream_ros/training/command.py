@@ -8,6 +8,7 @@ from typing import Any
 
 from flash_vstream_ros.core.config import FrameHandlerConfig
 from flash_vstream_ros.replay.arguments import add_batch, add_verb
+from flash_vstream_ros.replay.new_output import check_new_folder
 
 TRAINING_NEEDED = 'needs accelerate and tensorboard: pip install -r requirements/training.txt'
 TRAIN_HELP = """\
@@ -122,13 +123,12 @@ def add_assemble(verbs: Any) -> None:
 
 
 def _assemble(arguments: argparse.Namespace) -> int:
-    out: Path = arguments.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f'{out}: exists already and is not overwritten')
+    check_new_folder(arguments.out)
     from flash_vstream_ros.training.assembling import assemble_checkpoint
 
+    values = dict(arguments.set)
     assemble_checkpoint(
-        out, arguments.language, arguments.vision, dict(arguments.set), arguments.seed
+        arguments.out, arguments.language, arguments.vision, values, arguments.seed
     )
     return 0
 
