@@ -83,6 +83,7 @@ class TrainingConfig(RunConfig):
     max_length: int = tunable(
         2048, "tokens of an answer's context, itself included", minimum=8, maximum=1_000_000
     )
+    compile: bool = tunable(False, 'the language model, by torch.compile: minutes, then faster')
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -49,6 +49,8 @@ class TuningJob:
         self.data = TrainingData(config, geometry, prompt, tower_id(self._source))
         self.steps_an_epoch = len(self.data) / config.global_batch
         self.model = TrainedModel(modules, config.trained_parts)
+        if config.compile:  # in place: its weights keep their names
+            self.model.llama.model.compile(dynamic=True)
         if config.gradient_checkpointing:
             self.model.llama.activation_checkpointing_enable({'use_reentrant': False})
 

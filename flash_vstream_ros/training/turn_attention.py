@@ -5,6 +5,7 @@ A dense mask computes every question against every other one and throws that awa
 the prefix against itself and each turn against the prefix and itself.
 """
 
+from collections.abc import Sequence
 from math import sqrt
 from typing import Any, NamedTuple
 
@@ -17,16 +18,20 @@ NAME = 'vstream_turns'  # not 'flash': transformers would look for a kernel of t
 
 
 class TurnPlaces(NamedTuple):
-    """Where prefix and turns of a padded batch lie; what pads them points at place 0.
+    """Where prefix and turns of a padded batch lie.
 
-    :param prefix: (B, P) int64; ``prefix_is_real`` likewise, bool.
-    :param turns: (B, T, N) int64, N tokens of the longest turn; ``turns_are_real`` likewise, bool.
+    :param prefix: P, tokens of the longest prefix.
+    :param hidden: (B, 1, 1, P) bool, what lies beyond a shorter prefix; None: all are P long.
+    :param turns: (B, T, N) int64, N tokens of the longest turn, as rows of (B * L); what pads a
+        turn points at row 0.
+    :param results: (B, L) int64, where the result of each token lies: among the rows of the
+        prefixes (B * P), behind them of the turns (B * T * N), behind them one of zeros.
     """
 
-    prefix: Tensor
-    prefix_is_real: Tensor
+    prefix: int
+    hidden: Tensor | None
     turns: Tensor
-    turns_are_real: Tensor
+    results: Tensor
 
 
 def find_places(turns: Tensor) -> TurnPlaces | None:
@@ -37,19 +42,28 @@ def find_places(turns: Tensor) -> TurnPlaces | None:
     """
     if not (turns > 0).any():
         return None
-    length = turns.shape[1]
+    batch, length = turns.shape
     count = int(turns.max())
     sizes = functional.one_hot(turns.clamp_min(0), count + 1).mul((turns >= 0)[..., None]).sum(1)
     starts = sizes.cumsum(1) - sizes  # (B, 1 + T)
+    prefix, longest = int(sizes[:, 0].max()), int(sizes[:, 1:].max())
     steps = torch.arange(length, device=turns.device)
-
-    def places(which: slice) -> tuple[Tensor, Tensor]:
-        longest = int(sizes[:, which].max())
-        real = steps[:longest] < sizes[:, which, None]  # (B, n, longest)
-        return torch.where(real, starts[:, which, None] + steps[:longest], 0), real
-
-    prefix, prefix_is_real = places(slice(0, 1))
-    return TurnPlaces(prefix[:, 0], prefix_is_real[:, 0], *places(slice(1, None)))
+    rows = torch.arange(batch, device=turns.device)[:, None]  # (B, 1)
+    is_prefix = steps[:prefix] < sizes[:, :1]  # (B, P)
+    is_turn = steps[:longest] < sizes[:, 1:, None]  # (B, T, N)
+    found = (rows * length + starts[:, 1:])[..., None] + steps[:longest]
+    # Where a token lies within its turn, and the turn's place among all of them.
+    within = steps - starts.gather(1, turns.clamp_min(0))
+    turn = rows * count + turns - 1
+    results = torch.where(turns > 0, (batch * prefix) + turn * longest + within, -1)
+    results = torch.where(turns == 0, rows * prefix + steps, results)
+    nothing = batch * prefix + batch * count * longest
+    return TurnPlaces(
+        prefix,
+        None if is_prefix.all() else ~is_prefix[:, None, None],
+        torch.where(is_turn, found, 0),
+        torch.where(turns < 0, nothing, results),
+    )
 
 
 def attend_turns(
@@ -72,48 +86,57 @@ def attend_turns(
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = (t.repeat_interleave(groups, 1) for t in (key, value))
-    scaling = scaling or 1.0 / sqrt(query.shape[-1])
-    query_p, key_p, value_p = (_take(t, places.prefix) for t in (query, key, value))
-    out_p = functional.scaled_dot_product_attention(
-        query_p, key_p, value_p, is_causal=True, scale=scaling
-    )
-    query_t, key_t, value_t = (_take(t, places.turns) for t in (query, key, value))
-    out_t = _attend_prefix_and_self(
-        query_t * scaling, (key_p, value_p), (key_t, value_t), places
-    )  # (B, H, T, N, d)
-    out = out_p.new_zeros(query.shape[0], query.shape[2], query.shape[1], query.shape[3])
-    rows = torch.arange(len(query), device=query.device)[:, None]
-    real = places.prefix_is_real
-    row = rows.expand_as(real)[real]
-    out = out.index_put((row, places.prefix[real]), out_p.transpose(1, 2)[real])
-    real = places.turns_are_real
-    row = rows[..., None].expand_as(real)[real]
-    return out.index_put(
-        (row, places.turns[real]), out_t.permute(0, 2, 3, 1, 4)[real].to(out.dtype)
-    ), None
+    query = query * (scaling or 1.0 / sqrt(query.shape[-1]))
+    prefix = [t[:, :, : places.prefix] for t in (query, key, value)]  # (B, H, P, d) each
+    own = _take_rows((query, key, value), places.turns)  # (B, H, T, N, d) each
+    of_prefix = _attend_prefix(*prefix)
+    of_turns = _attend_prefix_and_self(own[0], prefix[1:], own[1:], places.hidden)
+    heads = query.shape[1], query.shape[3]
+    results = [of_prefix.transpose(1, 2).reshape(-1, *heads)]
+    results += [of_turns.permute(0, 2, 3, 1, 4).reshape(-1, *heads), query.new_zeros(1, *heads)]
+    out = torch.cat(results).index_select(0, places.results.flatten())
+    return out.unflatten(0, places.results.shape), None
 
 
-def _take(tensor: Tensor, places: Tensor) -> Tensor:
-    """Gather along L: (B, H, L, d) -> (B, H, *places.shape[1:], d)."""
-    batch, heads, _, width = tensor.shape
-    flat = places.flatten(1)[:, None, :, None].expand(batch, heads, -1, width)
-    return tensor.gather(2, flat).unflatten(2, places.shape[1:])
+def _take_rows(tensors: Sequence[Tensor], rows: Tensor) -> Sequence[Tensor]:
+    """Take tokens of several tensors at once: (B, H, L, d) -> (B, H, T, N, d) each."""
+    heads = tensors[0].shape[1]
+    flat = torch.cat([t.transpose(1, 2).flatten(2) for t in tensors], -1).flatten(0, 1)
+    taken = flat.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+    parts = taken.chunk(len(tensors), -1)
+    return [part.unflatten(-1, (heads, -1)).permute(0, 3, 1, 2, 4) for part in parts]
+
+
+def _attend_prefix(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attend causally, (B, H, P, d) each; the query is scaled already."""
+    if query.device.type != 'cpu':
+        return functional.scaled_dot_product_attention(
+            query, key, value, is_causal=True, scale=1.0
+        )
+    # On a CPU, at a few hundred tokens, plain products take half of the fused kernel's time.
+    return (query @ key.transpose(-1, -2) + _later(query)).softmax(-1) @ value
+
+
+def _later(query: Tensor) -> Tensor:
+    """What is added to (..., N, N) scores so that no token sees a later one."""
+    length = query.shape[-2]
+    return query.new_full((length, length), -torch.inf).triu(1)
 
 
 def _attend_prefix_and_self(
     query: Tensor,
-    prefix: tuple[Tensor, Tensor],
-    own: tuple[Tensor, Tensor],
-    places: TurnPlaces,
+    prefix: Sequence[Tensor],
+    own: Sequence[Tensor],
+    hidden: Tensor | None,
 ) -> Tensor:
     """Attend to two groups of keys under one softmax."""
     turns, longest = query.shape[2:4]
     to_prefix = query.flatten(2, 3) @ prefix[0].transpose(-1, -2)  # (B, H, T * N, P)
-    hidden = ~places.prefix_is_real[:, None, None]
-    to_prefix = to_prefix.masked_fill(hidden, -torch.inf).unflatten(2, (turns, longest))
-    to_own = query @ own[0].transpose(-1, -2)  # (B, H, T, N, N)
-    later = torch.ones(longest, longest, dtype=torch.bool, device=query.device).triu(1)
-    weights = torch.cat([to_prefix, to_own.masked_fill(later, -torch.inf)], -1).softmax(-1)
+    if hidden is not None:
+        to_prefix = to_prefix.masked_fill(hidden, -torch.inf)
+    to_own = query @ own[0].transpose(-1, -2) + _later(query)  # (B, H, T, N, N)
+    to_prefix = to_prefix.unflatten(2, (turns, longest))
+    weights = torch.cat([to_prefix, to_own], -1).softmax(-1)
     # split, not slices: their gradients would be two tensors of this size, mostly zeros
     of_prefix, of_own = weights.split([prefix[1].shape[2], longest], -1)
     seen = of_prefix.flatten(2, 3) @ prefix[1]  # (B, H, T * N, d)
