@@ -3,14 +3,15 @@
 
 `ros2 launch flash_vstream_ros flash_vstream.launch.py model:=FOLDER image:=/camera/image_raw`
 
-An argument left empty leaves the parameter to `params_file`, and what that does not set to the
-node's own default, so that every default is written once, in the node.
+Every parameter of the nodes is an argument. One left empty leaves the parameter to `params_file`,
+and what that does not set to the node's own default, so that every default is written once.
 
 Several cameras: `cameras:='front=/front/image_raw rear=/rear/image_raw'` starts a frame handler
 for each, `front/frame_handler` and `rear/frame_handler`, and one question handler over all.
 """
 
 from collections.abc import Mapping
+from dataclasses import Field, fields
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
@@ -19,29 +20,18 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from flash_vstream_ros.core.config import FrameHandlerConfig, QuestionHandlerConfig
 from flash_vstream_ros.nodes.environment import (
     PACKAGE,
     frame_handler_environment,
     question_handler_environment,
 )
 
-# Parameter -> its type. The first group goes to both nodes, the others to one of them.
-BOTH = {'model': str, 'device': str, 'dtype': str, 'use_sim_time': bool, 'autostart': bool}
-FRAME_HANDLER = {'image_transport': str, 'sample_rate': float, 'pose_frame': str}
-QUESTION_HANDLER = {'quantization': str, 'decoder_url': str}
-
-PARAMETERS = {
-    'model': 'checkpoint: a folder in the published layout, or a hub id',
-    'device': 'torch device, as cuda:0 or cpu',
-    'dtype': 'number type of the model: float32, float16 or bfloat16',
-    'image_transport': 'raw or compressed',
-    'sample_rate': 'frames memorised per second of stamp time (Hz)',
-    'pose_frame': 'TF frame, as map, in which it is remembered where the camera was',
-    'quantization': 'of the weights of the language model: none, int8 or nf4 (4 bits)',
-    'decoder_url': 'of a server that has the language model, as http://host:8000/v1',
-    'use_sim_time': 'take the time from /clock: true or false',
-    'autostart': 'configure and activate by themselves; false: a lifecycle manager does',
-}
+# Parameter -> its field: every one that a node has is an argument here.
+FRAME_HANDLER = {item.name: item for item in fields(FrameHandlerConfig)}
+QUESTION_HANDLER = {item.name: item for item in fields(QuestionHandlerConfig)}
+del QUESTION_HANDLER['memories']  # follow from `cameras`
+BOTH = FRAME_HANDLER.keys() & QUESTION_HANDLER.keys()
 RESPAWN_DELAY_S = 2.0
 
 
@@ -61,14 +51,13 @@ def declared_arguments() -> list[DeclareLaunchArgument]:
         'one_process': ('false', 'true: both nodes in one process, which takes less memory'),
         'enclaves': ('false', 'true: each node in an enclave of SROS 2 that is called like it, as '
                      '/flash_vstream/frame_handler'),
+        'use_sim_time': ('', 'take the time from /clock: true or false; empty: false'),
         'respawn': ('true', 'true: a node that ended is started again after 2 s'),
     }  # fmt: skip
     return [
         *(
-            DeclareLaunchArgument(
-                name, default_value='', description=f"{text}; empty: the node's default"
-            )
-            for name, text in PARAMETERS.items()
+            DeclareLaunchArgument(name, default_value='', description=describe(item))
+            for name, item in (FRAME_HANDLER | QUESTION_HANDLER).items()
         ),
         *(
             DeclareLaunchArgument(name, default_value=default, description=text)
@@ -77,12 +66,24 @@ def declared_arguments() -> list[DeclareLaunchArgument]:
     ]
 
 
-def given_parameters(context: LaunchContext, types: dict[str, type]) -> dict[str, ParameterValue]:
+def describe(item: Field) -> str:
+    """Describe the argument of a node's parameter.
+
+    :returns: its meaning, unit, default, and which node has it.
+    """
+    unit = f' [{item.metadata["unit"]}]' if item.metadata['unit'] else ''
+    node = 'question handler' if item.name in QUESTION_HANDLER else 'frame handler'
+    owner = 'both nodes' if item.name in BOTH else node
+    return f'{owner}: {item.metadata["meaning"]}{unit}; empty: {item.default!r}, or params_file'
+
+
+def given_parameters(context: LaunchContext, known: Mapping[str, Field]) -> dict[str, object]:
     """Collect the parameters that were given as arguments.
 
-    :param types: parameter -> its type, so that a model named 7 stays a text.
+    :param known: parameter -> its field, for its type, so that a model named 7 stays a text.
     :returns: parameter -> value.
     """
+    types = {name: type(item.default) for name, item in known.items()} | {'use_sim_time': bool}
     return {
         name: ParameterValue(LaunchConfiguration(name), value_type=type_)
         for name, type_ in types.items()
@@ -153,13 +154,17 @@ def frame_handler(context: LaunchContext, camera: str, image: object) -> Node:
     :returns: the node.
     """
     namespace = [LaunchConfiguration('namespace'), *(['/', camera] if camera else [])]
+    given = given_parameters(context, FRAME_HANDLER)
+    if camera and 'memory_folder' in given:  # each its own: their files have the same names
+        folder = PathJoinSubstitution([LaunchConfiguration('memory_folder'), camera])
+        given['memory_folder'] = ParameterValue(folder, value_type=str)
     return Node(
         executable='frame_handler',
         name='frame_handler',
         namespace=namespace,
         parameters=[
             LaunchConfiguration('params_file'),
-            given_parameters(context, BOTH | FRAME_HANDLER),
+            given,
         ],
         remappings=remappings(image),
         additional_env=frame_handler_environment(context.environment),
@@ -179,7 +184,7 @@ def question_handler(context: LaunchContext, cameras: Mapping[str, str]) -> Node
         namespace=LaunchConfiguration('namespace'),
         parameters=[
             LaunchConfiguration('params_file'),
-            given_parameters(context, BOTH | QUESTION_HANDLER) | memories,
+            given_parameters(context, QUESTION_HANDLER) | memories,
         ],
         additional_env=question_handler_environment(context.environment),
         **shared(context, 'question_handler'),
@@ -196,7 +201,7 @@ def one_process(context: LaunchContext) -> Node:
         namespace=LaunchConfiguration('namespace'),
         parameters=[
             LaunchConfiguration('params_file'),
-            given_parameters(context, BOTH | FRAME_HANDLER | QUESTION_HANDLER),
+            given_parameters(context, FRAME_HANDLER | QUESTION_HANDLER),
         ],
         remappings=remappings(LaunchConfiguration('image')),
         additional_env=question_handler_environment(context.environment),

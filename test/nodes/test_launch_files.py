@@ -154,6 +154,35 @@ def test_what_concerns_the_language_model_goes_to_the_question_handler(launch):
     assert not {'quantization', 'decoder_url'} & set(programs['frame_handler'].parameters)
 
 
+def test_every_parameter_of_a_node_is_an_argument(launch):
+    given = {
+        'still_threshold': 3.0,
+        'memory_folder': '/memories',
+        'save_at_shutdown': True,
+        'batch_size': 1,
+        'decoder_model': '7',
+    }
+    programs = launch(BOTH, *(f'{n}:={str(v).lower()}' for n, v in given.items()))
+    taken = {}
+    for config, name in (
+        (FrameHandlerConfig, 'frame_handler'),
+        (QuestionHandlerConfig, 'question_handler'),
+    ):
+        parameters = programs[name].parameters
+        assert not set(parameters) - set(config.__dataclass_fields__) - {'max_new_tokens'}
+        taken |= {n: parameters[n] for n in given if n in parameters}
+    assert taken == given
+    for value, expected in zip(taken.values(), given.values(), strict=True):
+        assert type(value) is type(expected)
+
+
+def test_several_cameras_save_their_memories_in_folders_of_their_own(launch):
+    arguments = ['cameras:=front=/front/image_raw rear=/rear/image_raw', 'memory_folder:=~/m']
+    programs = launch(BOTH, *arguments, count=3)
+    for name in ('front', 'rear'):
+        assert programs[f'{name}_frame_handler'].parameters['memory_folder'] == f'~/m/{name}'
+
+
 @pytest.mark.parametrize('file', [BOTH, REPLAY])
 def test_every_argument_is_described(repository, file):
     path = str(repository / 'launch' / file)
