@@ -116,8 +116,8 @@ def _add_ask(verbs: Any) -> None:
     add(
         '--camera',
         default='',
-        metavar='FRAME_ID',
-        help='which memory, by the frame_id of its camera; needed where there are several',
+        metavar='NAME',
+        help='which memory, by the frame_id of its camera or its name; default: the first',
     )
     add(
         '--timeout',

@@ -76,7 +76,7 @@ def _library() -> ModuleType:
         import bitsandbytes  # only who asks for fewer bits needs it
     except Exception as error:  # of its own libraries as well
         raise ValueError(
-            f'quantization: bitsandbytes cannot be used here: {error!r}; install it (pip install '
-            f"'flash_vstream_ros[quantization]'), or choose quantization none"
+            f'quantization: bitsandbytes cannot be used here: {error!r}; install it '
+            f'(scripts/install_locked.sh python quantization), or choose quantization none'
         ) from error
     return bitsandbytes

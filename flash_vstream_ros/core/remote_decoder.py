@@ -67,7 +67,7 @@ class RemoteDecoder:
             import openai  # only who has a server needs it
         except ModuleNotFoundError as error:
             raise ValueError(
-                f"decoder_url: needs openai (pip install 'flash_vstream_ros[remote]'): {error}"
+                f'decoder_url: needs openai (scripts/install_locked.sh python remote): {error}'
             ) from error
         self._openai = openai
         self._url, self._model = url, model

@@ -133,7 +133,8 @@ def _check_malloc(facts: Facts) -> Iterator[Finding]:
         if missing:
             text = f'{node.name} was started without {", ".join(missing)}: images cost more CPU'
             settings = ' '.join(f'{name}={MALLOC_SETTINGS[name]}' for name in missing)
-            yield Finding('malloc', WARN, text, f'use the launch file, or: export {settings}')
+            hint = f'use the launch file, a process for each node, or: export {settings}'
+            yield Finding('malloc', WARN, text, hint)
         else:
             yield Finding('malloc', OK, f'{node.name} keeps the buffers of images')
 

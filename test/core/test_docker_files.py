@@ -91,7 +91,8 @@ def test_it_ends_as_ctrl_c_would(instructions):
 
 def test_python_packages_are_installed_by_hash_and_numpy_stays_the_system_s(instructions):
     (run,) = [a for a in of(instructions, 'RUN') if 'install_locked.sh' in a]
-    assert re.search(r"LEAVE='?numpy.* scripts/install_locked\.sh \S+ robot$", run)
+    assert re.search(r"LEAVE='?numpy.* scripts/install_locked\.sh \S+ \$LISTS$", run)
+    assert 'LISTS=robot' in of(instructions, 'ARG')
 
 
 def test_every_command_is_one_that_bash_understands(instructions):
