@@ -9,7 +9,7 @@ from flash_vstream_ros.msg import KeyFrame, MemoryMoment
 from flash_vstream_ros.nodes.live_memory import LiveMemory, Shown
 from flash_vstream_ros.nodes.moments import moments_of
 from flash_vstream_ros.nodes.running import Worker
-from flash_vstream_ros.nodes.times import time_to_ns
+from flash_vstream_ros.nodes.times import fault_of_stretch, time_to_ns
 from flash_vstream_ros.srv import GetKeyFrames
 
 
@@ -30,11 +30,8 @@ class KeyFrames:
         self, request: GetKeyFrames.Request, response: GetKeyFrames.Response
     ) -> GetKeyFrames.Response:
         from_ns, to_ns = time_to_ns(request.from_stamp), time_to_ns(request.to_stamp)
-        if from_ns < 0 or to_ns < 0 or (to_ns and to_ns < from_ns):
-            response.message = (
-                f'from_stamp, to_stamp: expected 0 <= from_stamp <= to_stamp, or to_stamp zero '
-                f'for the newest frame, got {from_ns} and {to_ns} ns'
-            )
+        response.message = fault_of_stretch(from_ns, to_ns)
+        if response.message:
             return response
         try:
             shown = await self._worker.run(self._live.show)

@@ -16,7 +16,7 @@ from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.nodes.asked import LONGEST_TIMEOUT_S
 from flash_vstream_ros.nodes.conversions import FINISHED, describe_snapshot, ros_text
 from flash_vstream_ros.nodes.memory_inbox import ReceivedMemory
-from flash_vstream_ros.nodes.times import NS_PER_S, time_to_ns
+from flash_vstream_ros.nodes.times import NS_PER_S, fault_of_stretch, time_to_ns
 from flash_vstream_ros.srv import Ask as AskService
 
 _FINISH_REASONS = {status: reason for reason, status in FINISHED.items()}
@@ -67,15 +67,7 @@ class Question:
             return f'min_stamp: expected 0 or later, got {self.min_stamp_ns} ns'
         if not 0.0 <= self.timeout_s <= LONGEST_TIMEOUT_S:
             return f'timeout: expected 0 to {LONGEST_TIMEOUT_S:.0f} seconds, got {self.timeout_s}'
-        return self._fault_of_stretch()
-
-    def _fault_of_stretch(self) -> str:
-        for name, stamp_ns in (('from_stamp', self.from_ns), ('to_stamp', self.to_ns)):
-            if stamp_ns < 0:
-                return f'{name}: expected 0 or later, got {stamp_ns} ns'
-        if self.to_ns and self.to_ns < self.from_ns:
-            return f'to_stamp: expected 0 or at least {self.from_ns} ns, got {self.to_ns} ns'
-        return ''
+        return fault_of_stretch(self.from_ns, self.to_ns)
 
 
 class PendingQuestion:
