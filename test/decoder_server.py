@@ -31,6 +31,9 @@ class DecoderServer:
         self.pause_s = 0.0  # before each token
         self.room = 10**9  # tokens that an answer may have
         self.chooses_itself = False  # whatever it is allowed to
+        self.name = 'served'  # of its model
+        self.knows_others = True  # and serves the same by any name
+        self.says_instead: tuple[str, bytes] | None = None  # of a kind, to whatever is asked
         self.left_early = 0  # streams whose reader went away
         self._lock = threading.Lock()  # one model, many threads
         self._server = ThreadingHTTPServer(('127.0.0.1', 0), _Handler)
@@ -99,27 +102,38 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_GET(self) -> None:
+        decoder = self.server.decoder
+        if not self.path.startswith('/v1'):
+            self._send_as(200, *decoder.says_instead)
+            return
         assert self.path == '/v1/models'
         self._reply(200, {'object': 'list', 'data': [
-            {'id': 'served', 'object': 'model', 'created': 0, 'owned_by': 'test'}
+            {'id': decoder.name, 'object': 'model', 'created': 0, 'owned_by': 'test'}
         ]})  # fmt: skip
 
     def do_POST(self) -> None:
+        decoder = self.server.decoder
         assert self.path == '/v1/completions'
         asked = json.loads(self.rfile.read(int(self.headers['Content-Length'])))
-        self.server.decoder.requests.append(asked)
-        if self.server.decoder.refuses:
-            self._reply(400, {'error': {'message': self.server.decoder.refuses, 'code': 400}})
+        decoder.requests.append(asked)
+        if decoder.says_instead:
+            self._send_as(200, *decoder.says_instead)
+        elif not decoder.knows_others and asked['model'] != decoder.name:
+            self._reply(404, {'error': {'message': 'no such model', 'code': 404}})
+        elif decoder.refuses:
+            self._reply(400, {'error': {'message': decoder.refuses, 'code': 400}})
         elif asked['stream']:
             self._stream(asked)
         else:
-            (token,) = self.server.decoder.tokens(asked)
-            self._reply(200, self.server.decoder.piece([token], 'length'))
+            (token,) = decoder.tokens(asked)
+            self._reply(200, decoder.piece([token], 'length'))
 
     def _reply(self, status: int, content: dict) -> None:
-        data = json.dumps(content).encode()
+        self._send_as(status, 'application/json', json.dumps(content).encode())
+
+    def _send_as(self, status: int, kind: str, data: bytes) -> None:
         self.send_response(status)
-        self.send_header('Content-Type', 'application/json')
+        self.send_header('Content-Type', kind)
         self.send_header('Content-Length', str(len(data)))
         self.end_headers()
         self.wfile.write(data)

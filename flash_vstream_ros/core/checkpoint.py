@@ -203,7 +203,8 @@ def _set_weight(
     owner, _, leaf = name.rpartition('.')
     module = root.get_submodule(owner)
     if quantization != 'none' and is_quantized(module, name):
-        layer = quantized_linear(tensor.to(dtype=dtype, copy=True), quantization, device)
+        weight = tensor.to(dtype=dtype, copy=True)
+        layer = quantized_linear(weight, module.bias, quantization, device)
         root.set_submodule(owner, layer)
         return stored_bytes(layer)
     copy = tensor.to(device=device, dtype=dtype, copy=True)

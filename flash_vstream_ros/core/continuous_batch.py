@@ -14,7 +14,12 @@ from torch import Tensor
 
 from flash_vstream_ros.core.branches import Branch, Scored, Spoken, Text
 from flash_vstream_ros.core.growing_cache import GrowingCache
-from flash_vstream_ros.core.language_model import LanguageModel, Prefix, Sampling
+from flash_vstream_ros.core.language_model import (
+    MOST_BRANCH_TOKENS,
+    LanguageModel,
+    Prefix,
+    Sampling,
+)
 
 _MOST_DEAD = 256  # tokens nobody sees any more, before they are dropped
 
@@ -84,14 +89,26 @@ class ContinuousBatch:
         After an error of the model the batch must be cleared.
         """
         self._drop_dead()
-        texts = [(branch, branch.texts()) for branch in self._branches]
-        texts = [(branch, own) for branch, own in texts if own]
+        texts = self._next_texts()
         logits = iter(self._read([text for _, own in texts for text in own]))
         found = [branch.see([next(logits) for _ in own]) for branch, own in texts]
         if found:
             values = iter(torch.cat(found).tolist())  # one wait for the device
             for (branch, _), own in zip(texts, found, strict=True):
                 branch.note([next(values) for _ in own])
+
+    def _next_texts(self) -> list[tuple[Branch, list[Text]]]:
+        """What the next pass reads: of all answers or as many as fit; the others come next."""
+        texts, tokens, taken = [], 0, 0
+        for branch in self._branches:
+            if tokens >= MOST_BRANCH_TOKENS:
+                break
+            own = branch.texts()
+            tokens += sum(len(text.ids) for text in own)
+            taken += 1
+            texts += [(branch, own)] if own else []
+        self._branches = self._branches[taken:] + self._branches[:taken]
+        return texts
 
     def new_segment(self) -> int:
         """A number that no tokens have yet."""

@@ -58,13 +58,13 @@ class Sampling:
         before = probabilities.cumsum(-1) - probabilities
         # NaN must not reach multinomial: on CUDA that ends the process. decode() reports it.
         kept = probabilities.masked_fill(before >= self.top_p, 0.0).nan_to_num(1.0)
-        return order[torch.multinomial(kept, 1, generator=self.generator)[0]]
+        return order.gather(0, torch.multinomial(kept, 1, generator=self.generator))[0]
 
 
 GREEDY = Sampling()
 
 
-MOST_BRANCH_TOKENS = 512  # in one pass
+MOST_BRANCH_TOKENS = 512  # in one pass, and no more than one answer's beyond
 
 
 class ModelError(RuntimeError):
@@ -87,7 +87,9 @@ def chosen_of(logits: Tensor, sampling: Sampling) -> Tensor:
     :returns: (2,) float64: its id, and its natural log-probability at temperature 1.
     """
     token = sampling.choose(logits)
-    return torch.stack([token.double(), logits.log_softmax(-1)[token].double()])
+    # gather: to index by a token of the device would wait for it
+    probability = logits.log_softmax(-1).gather(-1, token[None])[0]
+    return torch.stack([token.double(), probability.double()])
 
 
 def scores_of(answers: Sequence[Sequence[int]], first: Tensor, rest: Sequence[Tensor]) -> Tensor:
@@ -224,7 +226,7 @@ class LanguageModel(nn.Module):
             return [empty] * len(branches)
         device = weight.device
         number = torch.arange(len(branches), device=device).repeat_interleave(
-            torch.tensor(sizes, device=device)
+            torch.tensor(sizes, device=device), output_size=total
         )
         depth = torch.cat([torch.arange(size, device=device) for size in sizes])
         sees = (number[:, None] == number) & (depth[:, None] >= depth)

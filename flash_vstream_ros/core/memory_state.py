@@ -28,7 +28,10 @@ def state_fault(state: Mapping[str, Tensor], geometry: MemoryGeometry) -> str:
     :param state: the ``state_dict`` of a memory of this geometry, on the CPU.
     :returns: what is wrong; nothing where all is right.
     """
-    unfit = [name for name in _FEATURES if not fits_float16(state[name])]
+    # The newcomer's row may hold what was refused on a GPU; it is written before it is read.
+    centroids = state['temporal.centroids'][: geometry.temporal_slots]
+    known = {**state, 'temporal.centroids': centroids}
+    unfit = [name for name in _FEATURES if not fits_float16(known[name])]
     if unfit:
         return f'{unfit[0]}: expected finite values within float16'
     frames, oldest, newest, refused = (

@@ -49,7 +49,6 @@ _LANGUAGE_VALUES = (
     'rope_parameters',
     'attention_bias',
     'mlp_bias',
-    'tie_word_embeddings',
     'initializer_range',
     'bos_token_id',
     'eos_token_id',

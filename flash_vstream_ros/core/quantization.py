@@ -40,10 +40,13 @@ def is_quantized(owner: nn.Module, name: str) -> bool:
     return isinstance(owner, nn.Linear) and name.endswith('.weight') and '.layers.' in name
 
 
-def quantized_linear(weight: Tensor, quantization: str, device: torch.device) -> nn.Module:
-    """Make a linear layer without bias of fewer bits.
+def quantized_linear(
+    weight: Tensor, bias: nn.Parameter | None, quantization: str, device: torch.device
+) -> nn.Module:
+    """Make a linear layer of fewer bits.
 
     :param weight: (M, N), on the CPU, in the type that the layer computes in.
+    :param bias: as it is, also one that has no storage yet.
     :param quantization: ``int8`` or ``nf4``.
     :returns: the layer, on the device.
     """
@@ -59,7 +62,9 @@ def quantized_linear(weight: Tensor, quantization: str, device: torch.device) ->
             *shape, bias=False, compute_dtype=weight.dtype, quant_type='nf4', device='meta'
         )
         layer.weight = library.nn.Params4bit(weight, requires_grad=False, quant_type='nf4')
-    return layer.to(device).eval()
+    layer = layer.to(device).eval()
+    layer.bias = bias
+    return layer
 
 
 def stored_bytes(layer: nn.Module) -> int:

@@ -70,7 +70,7 @@ class RemoteDecoder:
                 f'decoder_url: needs openai (scripts/install_locked.sh python remote): {error}'
             ) from error
         self._openai = openai
-        self._url, self._model = url, model
+        self._url, self._given, self._model = url, model, model
         self._embeddings = embeddings
         self._end_id = config.eos_token_id
         self.context: int = config.max_position_embeddings
@@ -116,11 +116,14 @@ class RemoteDecoder:
             chunks = self._ask(
                 prefix, question_ids, most, stream=True, sampling=sampling, seed=seed
             )
+            began = False
             with chunks:  # left early, the connection ends, and with it the server's work
                 for chunk in chunks:
+                    began = True
                     if self._pass_on(chunk, put) or not is_wanted():
                         return
-            raise ModelError(f'decoder_url: {self._url} broke off in the middle of an answer')
+            what = 'broke off in the middle of an answer' if began else 'sent no completion'
+            raise ModelError(f'decoder_url: {self._url} {what}')
 
         return self._named(work)
 
@@ -177,6 +180,11 @@ class RemoteDecoder:
                 work(put, is_wanted)
             except self._openai.OpenAIError as error:
                 raise self._fault(error) from error
+            except (AttributeError, TypeError, LookupError, ValueError) as error:
+                raise ModelError(
+                    f'decoder_url: {self._url} sent what is no completion ({error!r}); the URL of '
+                    f'a server that was started with {_START} ends in /v1'
+                ) from error
 
         return named
 
@@ -221,6 +229,8 @@ class RemoteDecoder:
                 f'decoder_url: no answer from {self._url} ({error.__cause__ or error}); start it '
                 f'with {_START}'
             )
+        if isinstance(error, self._openai.NotFoundError):
+            self._model = self._given  # another one may be served now
         return ModelError(f'decoder_url: {self._url} refused: {error}')
 
 

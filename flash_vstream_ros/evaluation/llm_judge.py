@@ -129,9 +129,10 @@ class LanguageModelJudge:
             temperature=0.0,
             max_tokens=100,
         )
-        if not completion.choices:
-            raise ValueError('the reply holds no text')
-        return completion.choices[0].message.content or ''
+        try:
+            return completion.choices[0].message.content or ''
+        except (AttributeError, TypeError, LookupError) as error:
+            raise ValueError(f'the reply holds no text: {error!r}') from error
 
 
 def parse_verdict(text: str) -> tuple[bool, float]:

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from flash_vstream_ros.core.pipeline import FlashVStream
-from flash_vstream_ros.data.features import FeatureFile, open_features
+from flash_vstream_ros.data.features import FeatureFile, find_features, open_features
 from flash_vstream_ros.data.recordings import find_recording
 from flash_vstream_ros.evaluation.dataset import StreamQuestion
 from flash_vstream_ros.replay.due_frames import DueFrames
@@ -59,6 +59,8 @@ class StoredStream:
         stamps_ns = self.file.stamps_ns.tolist()
         with safe_open(self.file.path, 'pt') as file:
             rows = file.get_slice('feature')
+            if len(rows.get_shape()) == 2:  # (N, D) in the published data's images
+                rows = rows[:][None]
             for begin in range(0, len(stamps_ns), _ROWS):
                 # (n, N, D) -> (n, P, P, D); float32, in which memories compute
                 maps = rows[begin : begin + _ROWS].unflatten(1, (self.side, self.side)).float()
@@ -153,12 +155,12 @@ def find_feature_file(folder: Path, question: StreamQuestion) -> Path:
     """
     for name in dict.fromkeys((question.video, question.video_name)):
         for place in FEATURE_FOLDERS:
-            path = folder / place / f'{name}.safetensors'
+            path = find_features(folder / place, name)
             if path.is_file():
                 return path
     raise FileNotFoundError(
         f'{question.source}: the features of {question.video!r} are missing: expected '
-        f'{folder / question.video}.safetensors; extract makes them'
+        f'{find_features(folder, question.video)}; extract makes them'
     )
 
 

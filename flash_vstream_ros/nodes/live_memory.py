@@ -13,7 +13,7 @@ from torch import Tensor
 
 from flash_vstream_ros.core.memory_file import read_attached, read_notes
 from flash_vstream_ros.core.pipeline import FlashVStream
-from flash_vstream_ros.core.snapshot import MemorySnapshot
+from flash_vstream_ros.core.snapshot import MemorySnapshot, fits_float16
 from flash_vstream_ros.core.star_memory import StarMemory
 from flash_vstream_ros.core.still_frames import StillFrames
 from flash_vstream_ros.nodes.memory_publisher import MemoryPublisher
@@ -104,12 +104,17 @@ class LiveMemory:
         try:
             self._memory.write(feature, stamp_ns)
         except ValueError:  # the memory is as it was
+            self._still.forget()
             raise
         except Exception:  # it is empty
             self._seen.clear()
             raise
-        self._seen.add(frame, stamp_ns, frame_id, feature, self.snapshot)
         self._counts['memorised'] += 1
+        # A GPU refuses a frame without a word; its picture, which the host waits for, is no use.
+        if not fits_float16(feature):
+            self.snapshot()
+            return
+        self._seen.add(frame, stamp_ns, frame_id, feature, self.snapshot)
         self._publisher.frame_id = frame_id
         self._publisher.note_change()
         self._publisher.publish_if_due()
@@ -131,6 +136,7 @@ class LiveMemory:
             return self._memory.snapshot()
         except ValueError as error:
             self._counts['memorised'] -= 1
+            self._still.forget()
             self._on_refusal(error)
         return self._memory.snapshot()
 

@@ -4,6 +4,7 @@
 import time
 from concurrent.futures import Future as Job
 
+import torch
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
@@ -79,6 +80,8 @@ class Prefilling:
         """Read a memory; returns the seconds it took."""
         began = time.monotonic()
         self._vstream.prepare(snapshot)
+        if self._vstream.device.type == 'cuda':  # the work, not its launch, is what it takes
+            torch.cuda.synchronize(self._vstream.device)
         return time.monotonic() - began
 
     def _note(self, job: Job) -> None:

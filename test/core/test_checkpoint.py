@@ -76,6 +76,16 @@ def test_an_unexpected_key_is_named_with_its_file(key, checkpoint_copy):
     refuses(checkpoint_copy, f'{key}: unexpected key', WEIGHTS)
 
 
+def test_a_head_that_a_config_ties_to_the_embeddings_is_still_read(checkpoint_copy):
+    """The published layout has both; one without a head would answer from nothing."""
+    path = checkpoint_copy / 'config.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | {'tie_word_embeddings': True}))
+    head = load(checkpoint_copy).language_model.llama.lm_head.weight
+    assert torch.equal(head, load_file(checkpoint_copy / WEIGHTS)['lm_head.weight'])
+    change(checkpoint_copy, lambda tensors: tensors.pop('lm_head.weight'))
+    refuses(checkpoint_copy, 'lm_head.weight', '1 keys are missing')
+
+
 def test_a_key_found_twice_is_named_with_both_files(checkpoint_copy):
     index = checkpoint_copy / 'model.safetensors.index.json'
     save_file({'lm_head.weight': torch.zeros(400, 64)}, checkpoint_copy / 'second.safetensors')

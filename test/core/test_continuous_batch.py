@@ -9,7 +9,7 @@ import pytest
 import torch
 from language_models import VOCABULARY, WIDTH, small_language_model
 
-from flash_vstream_ros.core import language_model
+from flash_vstream_ros.core import continuous_batch, language_model
 from flash_vstream_ros.core.continuous_batch import ContinuousBatch
 from flash_vstream_ros.core.language_model import GREEDY, LanguageModel, ModelError, Sampling
 from flash_vstream_ros.core.prompt import RequestError
@@ -319,3 +319,35 @@ def test_what_cannot_be_asked_is_refused_before_it_joins(vstream, snapshots):
         with pytest.raises(RequestError):
             next(vstream.stream_answer(snapshots[0], QUESTIONS[0], batch=batch, **options))
     assert len(batch) == 0
+
+
+def test_a_pass_has_a_bound_and_nobody_waits_long(model, prefixes, batch, monkeypatch):
+    """Many choices at once: the tokens of a pass stay bounded, and who spoke before speaks on."""
+    monkeypatch.setattr(continuous_batch, 'MOST_BRANCH_TOKENS', 40)
+    monkeypatch.setattr(language_model, 'MOST_BRANCH_TOKENS', 40)
+    sizes, read = [], model.llama.forward
+
+    def forward(**given):
+        sizes.append(given['input_ids'].shape[1] if 'input_ids' in given else 0)  # 0: the oracle's
+        return read(**given)
+
+    monkeypatch.setattr(model.llama, 'forward', forward)
+    prefix = prefixes[0]
+    choices = [[question(10 * n + m) + [3] * 12 for m in range(4)] for n in range(6)]
+    speaker = batch.speak(prefix, question(1), GREEDY, MOST)
+    scored = [batch.score_each(prefix, question(n), c) for n, c in enumerate(choices)]
+    said, scores = [], [[] for _ in scored]
+    passes = 0
+    while min(map(len, scores)) < 4:
+        batch.step()
+        passes += 1
+        said.append(next(speaker))
+        for branch, found in zip(scored, scores, strict=True):
+            found += next(branch, None) or []
+    assert max(sizes) <= 40 + 40 + 9, 'one answer beyond the bound, with its question'
+    spoken = [each for each in said if each is not None]
+    assert len(spoken) >= passes / 8
+    assert_said(spoken, alone(model, prefix, question(1), len(spoken)))
+    for n, found in enumerate(scores):
+        groups = model.score_each(prefix, question(n), choices[n])
+        assert found == pytest.approx([score for group in groups for score in group], abs=1e-3)

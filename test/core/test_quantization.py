@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from flash_vstream_ros.core.checkpoint import load_checkpoint
@@ -18,6 +19,7 @@ from flash_vstream_ros.core.quantization import (
 from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
 
 CPU = torch.device('cpu')
+WEIGHTS = 'model-00001.safetensors'
 # Relative error of a product with normal weights: half a step of 255, and what 16 levels leave.
 ERROR = {'int8': 0.02, 'nf4': 0.12}
 BITS = {'int8': 8.0, 'nf4': 4.0}
@@ -42,7 +44,7 @@ def snapshot_of(vstream: FlashVStream):
 def test_a_layer_computes_nearly_the_same_from_fewer_bits(quantization, dtype, device):
     generator = torch.Generator().manual_seed(0)
     weight, x = (torch.randn(n, 256, generator=generator).to(dtype) for n in (128, 7))
-    layer = quantized_linear(weight.clone(), quantization, device)
+    layer = quantized_linear(weight.clone(), None, quantization, device)
     found = layer(x.to(device))
     assert found.dtype == dtype
     exact = x.double() @ weight.double().T
@@ -72,6 +74,23 @@ def test_the_layers_of_the_language_model_are_quantized_and_nothing_else(folder,
     assert all(torch.equal(a, b) for a, b in pairs)
     head = small.language_model.llama.lm_head.weight
     assert torch.equal(head, plain.language_model.llama.lm_head.weight)
+
+
+@pytest.mark.parametrize('quantization', ['int8', 'nf4'])
+def test_biases_of_the_layers_stay(quantization, tmp_path):
+    """Whether a file has them before their weights, as here, or behind."""
+    folder = make_random_checkpoint(tmp_path / 'biased', overrides={'attention_bias': True})
+    tensors = load_file(folder / WEIGHTS)
+    biases = [n for n in tensors if n.endswith('q_proj.bias') and n.startswith('model.layers')]
+    assert biases
+    tensors |= {name: torch.full_like(tensors[name], 3.0) for name in biases}
+    save_file(tensors, folder / WEIGHTS)
+    modules = load_checkpoint(folder, CPU, torch.float32, quantization=quantization)
+    llama = modules.language_model.llama
+    for layer in llama.model.layers:
+        assert layer.self_attn.q_proj.bias.unique().tolist() == [3.0]
+        found = layer.self_attn.q_proj(torch.zeros(1, 1, llama.config.hidden_size))
+        assert found.unique().tolist() == [3.0]
 
 
 @pytest.mark.parametrize('quantization', ['int8', 'nf4'])

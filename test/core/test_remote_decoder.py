@@ -193,7 +193,7 @@ def test_no_more_is_asked_for_than_is_wanted(remote, snapshot, server):
 
 
 def test_choices_that_nobody_wants_any_more_are_not_asked_for(remote, snapshot, server):
-    server.pause_s = 0.05
+    server.pause_s = 0.5
     batch = remote.new_batch()
     pieces = remote.stream_answer(snapshot, 'Is it?', ['yes no ' * 40, 'no'], batch=batch)
     next(pieces)
@@ -204,7 +204,7 @@ def test_choices_that_nobody_wants_any_more_are_not_asked_for(remote, snapshot, 
     time.sleep(1.0)
     asked = len(server.requests)
     assert 0 < asked < 40
-    time.sleep(0.5)
+    time.sleep(1.0)
     assert len(server.requests) == asked
 
 
@@ -224,6 +224,50 @@ def test_a_stream_that_breaks_off_is_an_error(remote, snapshot, server):
     server.breaks_after = 2
     with pytest.raises(ModelError, match='decoder_url'):
         remote.answer(snapshot, QUESTIONS[0], max_new_tokens=10)
+
+
+GARBAGE = {
+    'a page': ('text/html', b'<html>log in</html>'),
+    'no choices': ('application/json', b'{"id": "1"}'),
+    'null choices': ('application/json', b'{"choices": null}'),
+    'empty choices': ('application/json', b'{"choices": []}'),
+    'cut off': ('application/json', b'{"choices": [{"te'),
+    'a list': ('application/json', b'[1, 2]'),
+    'a broken stream': ('text/event-stream', b'data: {"choi\n\n'),
+    'no text': ('text/event-stream', b'data: \xff\xfe\n\n'),
+    'null tokens': (
+        'text/event-stream',
+        b'data: {"choices": [{"text": "a", "logprobs": {"tokens": [null], '
+        b'"token_logprobs": [null]}}]}\n\n',
+    ),
+}
+
+
+@pytest.mark.parametrize('choices', [None, ['yes', 'no']], ids=['spoken', 'chosen'])
+@pytest.mark.parametrize('kind', GARBAGE)
+def test_what_is_no_completion_is_an_error_that_names_the_server(
+    kind, choices, remote, snapshot, server
+):
+    server.says_instead = GARBAGE[kind]
+    with pytest.raises(ModelError, match=f'decoder_url: {server.url} (sent|broke)'):
+        remote.answer(snapshot, QUESTIONS[0], choices)
+
+
+def test_a_page_in_place_of_the_models_is_an_error_too(folder, snapshot, server):
+    server.says_instead = GARBAGE['a page']
+    url = server.url.removesuffix('/v1')
+    lost = FlashVStream.from_pretrained(folder, parts=('language',), decoder_url=url)
+    with pytest.raises(ModelError, match=f'decoder_url: {url} sent what is no completion'):
+        lost.answer(snapshot, QUESTIONS[0])
+
+
+def test_a_server_started_again_with_another_model_is_asked_for_that(remote, snapshot, server):
+    remote.answer(snapshot, QUESTIONS[0], max_new_tokens=2)
+    server.name, server.knows_others = 'another', False
+    with pytest.raises(ModelError, match='no such model'):
+        remote.answer(snapshot, QUESTIONS[0], max_new_tokens=2)
+    remote.answer(snapshot, QUESTIONS[0], max_new_tokens=2)
+    assert server.requests[-1]['model'] == 'another'
 
 
 def test_an_exported_decoder_is_a_llama_that_transformers_loads(folder, here, tmp_path):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What STAR memory refuses, at once or by its flag on the device, and that nothing changes."""
 
+import math
 import re
 
 import numpy as np
@@ -191,3 +192,18 @@ def test_a_reset_drops_the_flag():
     memory.reset()
     memory.write(spoiled(0.0), 1)
     assert memory.snapshot().newest_stamp_ns == 1
+
+
+def test_a_memory_whose_newest_frame_a_gpu_refused_is_saved_and_read(tmp_path):
+    memory = make_memory()
+    fill(memory, random_features(5, seed=3))
+    commit(memory, spoiled(math.nan), 1_000 * S)
+    with pytest.raises(ValueError, match='finite'):
+        memory.snapshot()
+    memory.save(tmp_path / 'memory')
+    attention = memory._attention[0]
+    again = StarMemory.load(tmp_path / 'memory', memory.geometry, attention, memory.encoder_id)
+    assert_same(again.snapshot(), memory.snapshot())
+    for one in (memory, again):
+        fill(one, random_features(3, seed=5), 1_000_000 * S)
+    assert_same(again.snapshot(), memory.snapshot())

@@ -15,10 +15,10 @@ MODEL = 'referee'
 class JudgeServer:
     """Replies to each request what ``reply`` makes of its user message.
 
-    :param reply: the text of a reply, or an HTTP status.
+    :param reply: the text of a reply, an HTTP status, or what is sent in place of a completion.
     """
 
-    def __init__(self, reply: Callable[[str], str | int]) -> None:
+    def __init__(self, reply: Callable[[str], str | int | dict]) -> None:
         self.reply = reply
         self.requests: list[dict[str, Any]] = []
         self.lock = threading.Lock()
@@ -34,6 +34,8 @@ class JudgeServer:
         text = self.reply(body['messages'][-1]['content'])
         if isinstance(text, int):
             return text, {'error': {'message': 'overloaded', 'type': 'server', 'code': None}}
+        if isinstance(text, dict):
+            return 200, text
         message = {'role': 'assistant', 'content': text}
         return 200, {
             'id': 'chat-1',

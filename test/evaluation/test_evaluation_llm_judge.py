@@ -93,6 +93,14 @@ def test_a_judgement_that_fails_for_good_says_why(reply):
     assert len(server.requests) == ATTEMPTS
 
 
+@pytest.mark.parametrize('reply', [{}, {'choices': []}, {'choices': [{'index': 0}]}], ids=str)
+def test_a_reply_that_is_no_completion_is_a_failed_judgement(reply):
+    with serving(lambda text: reply) as server:
+        verdict = judge_at(server).judge('?', 'a', 'b')
+    assert verdict.correct is None
+    assert 'the reply holds no text' in verdict.message
+
+
 def test_an_endpoint_that_is_not_there_is_a_failed_judgement():
     with serving(lambda text: YES) as server:
         pass

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from evaluation_samples import S, entry, scenes, write_features, write_json
+from safetensors.torch import save_file
 
 from flash_vstream_ros.evaluation.dataset import read_questions
 from flash_vstream_ros.evaluation.streams import (
@@ -122,6 +123,19 @@ def test_features_are_found_also_where_vstream_qa_puts_them(tmp_path):
     (question,) = questions_at(tmp_path, 3.0)
     path = write_features(tmp_path / 'ego4d_video_features/walk.safetensors', scenes(2))
     assert find_feature_file(tmp_path, question) == path
+
+
+def test_features_are_found_by_the_name_that_extract_gives_them(tmp_path):
+    (question,) = questions_at(tmp_path, 3.0, video_name='cut/walk.mp4')
+    path = write_features(tmp_path / 'cut/walk.safetensors', scenes(2))
+    assert find_feature_file(tmp_path, question) == path
+
+
+def test_features_of_an_image_are_a_stream_of_one_frame(tmp_path):
+    path = tmp_path / 'picture.safetensors'
+    save_file({'feature': torch.ones(64, 16)}, path)
+    ((_, feature),) = StoredStream(path)
+    assert feature.shape == (8, 8, 16)
 
 
 @pytest.mark.parametrize('content', [b'', b'no safetensors', b'\x08\0\0\0\0\0\0\0{}      '])
