@@ -49,6 +49,7 @@ class CameraPoses:
         self._listener = tf2_ros.TransformListener(self._buffer, node)
         self._awaited: deque[_Awaited] = deque(maxlen=_MOST_AWAITED)
         self._known: dict[int, PoseStamped] = {}
+        self._newest_ns = 0
         self._why_unknown = ''
 
     def want(self, frame_id: str, stamp_ns: int) -> None:
@@ -56,6 +57,9 @@ class CameraPoses:
 
         :param frame_id: TF frame of the camera.
         """
+        if stamp_ns < self._newest_ns:  # the clock jumped back: TF would refuse what comes now
+            self._buffer.clear()
+        self._newest_ns = stamp_ns
         self._awaited.append(_Awaited(frame_id, stamp_ns, time.monotonic()))
 
     def look(self) -> None:

@@ -24,6 +24,8 @@ from flash_vstream_ros.nodes.diagnostics import (
 from flash_vstream_ros.nodes.live_memory import LiveMemory
 from flash_vstream_ros.nodes.topic_graph import node_of
 
+FAULTY_STAMPS = (Decision.REPEATED, Decision.LATE, Decision.AHEAD, Decision.INVALID)
+
 
 class FrameDiagnostics:
     """Counts, times and the newest fault of a frame handler.
@@ -77,7 +79,7 @@ class FrameDiagnostics:
             return status(
                 self._node, 'camera', [(WARN, f'no images are taken: {why_none}')], decided
             )
-        faults = [(ERROR, camera.fault)] if camera.fault else []
+        faults = [(ERROR, text) for text in (camera.fault, self._stamp_fault(stamps)) if text]
         publishers = self._node.get_publishers_info_by_topic(camera.topic)
         values = {
             'topic': camera.topic,
@@ -102,11 +104,12 @@ class FrameDiagnostics:
             'refused': (WARN, 'images could not be used'),
             'replaced': (WARN, 'the encoder is slower than sample_rate'),
             'publish_failed': (WARN, 'memories could not be published'),
+            'save_failed': (ERROR, 'memories could not be saved'),
         }
         faults = [
             (level, f'{text} ({self._counts[name]} so far)')
             for name, (level, text) in texts.items()
-            if self._is_recent(name)
+            if self._is_recent(name, self._counts[name])
         ]
         snapshot = self._live.newest
         geometry = self._vstream.geometry
@@ -125,9 +128,17 @@ class FrameDiagnostics:
         }
         return status(self._node, 'memory', faults, values | machine_values(self._vstream.device))
 
-    def _is_recent(self, name: str) -> bool:
+    def _stamp_fault(self, stamps: Mapping[Decision, int]) -> str:
+        """Why stamps keep all images from being memorised; empty: they do not."""
+        recent = [d for d in Decision if self._is_recent(d.value, stamps.get(d, 0))]
+        faulty = [d.value for d in recent if d in FAULTY_STAMPS]
+        if not faulty or len(faulty) < len(recent):
+            return ''
+        return f'all images are dropped: {", ".join(faulty)}; check the clock of the camera'
+
+    def _is_recent(self, name: str, count: int) -> bool:
         now = time.monotonic()
-        if self._counts[name] > self._seen[name]:
+        if count != self._seen[name]:  # those of stamps begin anew with a stream
             self._grew[name] = now
-        self._seen[name] = self._counts[name]
+        self._seen[name] = count
         return now - self._grew.get(name, float('-inf')) < RECENT_S

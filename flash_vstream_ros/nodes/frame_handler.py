@@ -31,7 +31,7 @@ from flash_vstream_ros.nodes.image_conversions import (
 )
 from flash_vstream_ros.nodes.key_frames import KeyFrames
 from flash_vstream_ros.nodes.live_memory import LiveMemory
-from flash_vstream_ros.nodes.managed import ManagedNode, explain
+from flash_vstream_ros.nodes.managed import ManagedNode
 from flash_vstream_ros.nodes.memory_services import MemoryServices
 from flash_vstream_ros.nodes.memory_view import MemoryView
 from flash_vstream_ros.nodes.running import Worker, run_node
@@ -71,7 +71,7 @@ class FrameHandler:
             node,
             self._vstream,
             config.publish_rate,
-            self._submit,
+            self._submit_publishing,
             self.counts,
             self._refuse,
             SeenFrames(geometry, poses),
@@ -79,13 +79,15 @@ class FrameHandler:
         )
         KeyFrames(node, self._live, self._worker)
         self._view = MemoryView(node, self._live, self._worker, geometry)
-        self._services = MemoryServices(node, config, self._live, self._worker, self._begin)
+        self._services = MemoryServices(
+            node, config, self._live, self._worker, self._begin, self._note_not_saved
+        )
         self._diagnostics = FrameDiagnostics(node, config, self._vstream, self._live, self.counts)
         Diagnostics(node, self._statuses)
         node.create_service(SetBool, '~/set_enabled', self._set_enabled)
         if config.restore_at_start:
             self._services.restore()
-        self._submit(self._live.publish)
+        self._submit_publishing(self._live.publish)
 
     def activate(self) -> None:
         """Take images, unless that was disabled."""
@@ -137,6 +139,9 @@ class FrameHandler:
     def _submit(self, work: Callable[[], None]) -> None:
         self._worker.submit(work).add_done_callback(self._report)
 
+    def _submit_publishing(self, work: Callable[[], None]) -> None:
+        self._worker.submit(work).add_done_callback(self._report_publishing)
+
     def _on_image(self, message: Image | CompressedImage, skipped: int) -> int:
         with self._lock:  # deciding as well: a reset in between would leave an old frame waiting
             decision = self._sampler.decide(time_to_ns(message.header.stamp), skipped)
@@ -150,9 +155,10 @@ class FrameHandler:
             self._warn_of_stamp(decision, message)
         elif replaces:  # the job of the frame replaced will find this one
             self.counts['replaced'] += 1
+            mend = 'lower' if self._config.sample_rate else 'set a'
             self._logger.warning(
                 f'the encoder is slower than sample_rate: {self.counts["replaced"]} frames were '
-                f'replaced by newer ones so far; lower sample_rate or use a faster device',
+                f'replaced by newer ones so far; {mend} sample_rate or use a faster device',
                 throttle_duration_sec=60.0,
             )
         else:
@@ -228,12 +234,23 @@ class FrameHandler:
         if not job.cancelled() and job.exception() is not None:
             self.counts['failed'] += 1
             self._diagnostics.note_error(job.exception())
-            is_full = isinstance(job.exception(), torch.OutOfMemoryError)
-            error = explain(job.exception()) if is_full else _traceback(job.exception())
-            self._logger.error(f'frame lost ({self.counts["failed"]} so far): {error}')
+            words = _explain(job.exception())
+            self._logger.error(f'frame lost ({self.counts["failed"]} so far): {words}')
+
+    def _report_publishing(self, job: Job) -> None:
+        if not job.cancelled() and job.exception() is not None:
+            self.counts['publish_failed'] += 1
+            self._diagnostics.note_error(job.exception())
+            self._logger.error(f'memory not published: {_explain(job.exception())}')
+
+    def _note_not_saved(self, error: BaseException) -> None:
+        self.counts['save_failed'] += 1
+        self._diagnostics.note_error(error)
 
 
-def _traceback(error: BaseException) -> str:
+def _explain(error: BaseException) -> str:
+    if isinstance(error, torch.OutOfMemoryError):
+        return f'the device is full: free memory on it, or choose a smaller dtype: {error}'
     return ''.join(traceback.format_exception(error))
 
 

@@ -73,8 +73,9 @@ class ManagedNode(LifecycleNode):
 
     def close(self) -> None:
         """End the work before what it answers and publishes with goes away."""
-        if self._work is not None:
-            self._work.stop()
+        work, self._work = self._work, None
+        if work is not None:
+            work.stop()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model."""
@@ -110,20 +111,21 @@ class ManagedNode(LifecycleNode):
         try:
             self._work = self._make_work(self, self.config)
         except BaseException:
+            self._work = None
             self._release()
             raise
 
     def _clean_up(self) -> None:
-        if self._work is not None:
-            self._work.stop()
-        if self.executor is None:
-            self._release()
-        else:  # behind the callbacks that now get their last answers
-            self.executor.create_task(self._release)
+        try:
+            self.close()
+        finally:
+            if self.executor is None:
+                self._release()
+            else:  # behind the callbacks that now get their last answers
+                self.executor.create_task(self._release)
 
     def _release(self) -> None:
         """Destroy what the work has made on the node, and let its memory go."""
-        self._work = None
         for action_server in [w for w in self.waitables if isinstance(w, ActionServer)]:
             action_server.destroy()
         for kind, destroyer in _DESTROYERS.items():

@@ -45,7 +45,7 @@ class MemoryPublisher:
         self._find_places = find_places
         self._publisher = node.create_publisher(MemorySnapshot, 'memory', LATCHED)
         self._published = float('-inf')
-        self._is_unpublished = False
+        self._is_unpublished, self._is_submitted = False, False
         self.frame_id = ''
         self.newest: Snapshot | None = None  # as it was published
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -79,5 +79,10 @@ class MemoryPublisher:
 
     def _publish_rest(self) -> None:
         """Timer: publish what was written faster than the publish rate allows."""
-        if self._is_unpublished:
-            self._submit(self.publish_if_due)
+        if self._is_unpublished and not self._is_submitted:
+            self._is_submitted = True  # one at a time: publishing may take longer than the period
+            self._submit(self._publish_submitted)
+
+    def _publish_submitted(self) -> None:
+        self._is_submitted = False
+        self.publish_if_due()

@@ -18,6 +18,7 @@ from flash_vstream_ros.nodes.memory_store import PREVIOUS_NAME, MemoryStore
 from flash_vstream_ros.nodes.running import Worker
 from flash_vstream_ros.srv import LoadMemory, SaveMemory
 
+SAVE_FAULTS = (ValueError, OSError, RuntimeError)  # the last: of the device
 KEPT = 'what was saved before is unharmed'
 
 
@@ -31,6 +32,7 @@ class MemoryServices:
     :param worker: where everything that touches it runs.
     :param begin: called on the worker before another stream begins, with the newest stamp that is
         already in its memory.
+    :param on_fault: called with what prevented a save that nobody waits for. Any thread.
     """
 
     def __init__(
@@ -40,14 +42,17 @@ class MemoryServices:
         live: LiveMemory,
         worker: Worker,
         begin: Callable[[int], None],
+        on_fault: Callable[[BaseException], None],
     ) -> None:
         self._node = node
         self._config = config
         self._live = live
         self._worker = worker
         self._begin = begin
+        self._on_fault = on_fault
         self._store = MemoryStore(config.memory_folder)
         self._saver = Worker(node)
+        self._saving: Job | None = None  # the newest
         self._saved: tuple[int, int] | None = None  # memory_id and newest stamp, of the last save
         group = ReentrantCallbackGroup()  # they await the workers
         for name, kind, serve in (
@@ -80,12 +85,12 @@ class MemoryServices:
     def save_previous(self) -> None:
         """Save a stream that ends, where saving is on. On the worker."""
         if self._config.autosave_minutes or self._config.save_at_shutdown:
-            self._save_apart(PREVIOUS_NAME)
+            self._try_to_save(PREVIOUS_NAME)
 
     def stop(self) -> None:
         """Save at the end where that is wanted; the worker has stopped."""
         if self._config.save_at_shutdown and self._has_changed:
-            self._save_apart('')
+            self._try_to_save('')
         self._saver.finish()
         self._saver.stop()
 
@@ -95,13 +100,27 @@ class MemoryServices:
         return now[1] > 0 and now != self._saved
 
     def _autosave(self) -> None:
-        if self._has_changed:
-            self._worker.submit(self._save_apart, '').add_done_callback(self._report)
+        if self._saving is not None and not self._saving.done():  # copies must not pile up
+            self._node.get_logger().warning(
+                'memory not saved: the save before is not done yet; a slower disk wants a longer '
+                'autosave_minutes',
+                throttle_duration_sec=60.0,
+            )
+        elif self._has_changed:
+            self._saving = self._worker.submit(self._try_to_save, '')
+
+    def _try_to_save(self, name: str) -> None:
+        """Save for nobody who waits for it: what must go on goes on where that fails."""
+        try:
+            self._save_apart(name)
+        except SAVE_FAULTS as error:
+            self._say_not_saved(error)
 
     def _save_apart(self, name: str) -> None:
         """Copy the memory here, write it on the other thread."""
         path = self._store.path(name)
-        self._saver.submit(self._write, path, *self._live.branch()).add_done_callback(self._report)
+        self._saving = self._saver.submit(self._write, path, *self._live.branch())
+        self._saving.add_done_callback(self._report)
         if not name:
             self._saved = (self._live.memory_id, self._live.newest_stamp_ns)
 
@@ -119,8 +138,12 @@ class MemoryServices:
     def _report(self, job: Job) -> None:
         """Say of what nobody awaits that it failed, and try again at the next time."""
         if not job.cancelled() and job.exception() is not None:
-            self._saved = None
-            self._node.get_logger().error(f'memory not saved: {job.exception()}; {KEPT}')
+            self._say_not_saved(job.exception())
+
+    def _say_not_saved(self, error: BaseException) -> None:
+        self._saved = None
+        self._on_fault(error)
+        self._node.get_logger().error(f'memory not saved: {error}; {KEPT}')
 
     async def _on_save(
         self, request: SaveMemory.Request, response: SaveMemory.Response
@@ -129,7 +152,7 @@ class MemoryServices:
             path = self._store.path(request.name)
             branch = await self._worker.run(self._live.branch)
             response.frames_written = await self._saver.run(self._write, path, *branch)
-        except (ValueError, OSError, RuntimeError) as error:
+        except SAVE_FAULTS as error:
             response.message = f'not saved: {error}; {KEPT}'
             self._node.get_logger().error(response.message)
             return response
@@ -144,7 +167,7 @@ class MemoryServices:
             path = self._store.path(request.name)
             memory, beside = await self._saver.run(self._live.read, path)
             await self._worker.run(self._put_in_place, memory, beside)
-        except (ValueError, OSError, RuntimeError) as error:
+        except SAVE_FAULTS as error:
             response.message = f'not loaded: {error}; the memory is as it was'
             self._node.get_logger().error(response.message)
             return response

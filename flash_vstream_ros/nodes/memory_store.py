@@ -3,12 +3,14 @@
 
 import itertools
 import re
+import time
 from pathlib import Path
 
 from flash_vstream_ros.core.quoting import quote
 
 DEFAULT_NAME = 'memory'
 PREVIOUS_NAME = 'previous'  # the stream before, where the stamps have jumped back
+_ABANDONED_S = 600.0  # since a part of a file was written last
 _NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}')
 
 
@@ -20,6 +22,7 @@ class MemoryStore:
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder).expanduser() if folder else None
+        self._is_clean = False
 
     def path(self, name: str) -> Path:
         """The file of a name.
@@ -43,11 +46,17 @@ class MemoryStore:
         return path
 
     def prepare(self) -> None:
-        """Make the folder.
+        """Make the folder; the first time, clear away what kills in the middle of a save left.
 
         :raises OSError: it cannot be made.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
+        if not self._is_clean:
+            self._is_clean = True
+            before = time.time() - _ABANDONED_S
+            for path in self._folder.glob('.*.safetensors.*.part'):
+                if path.stat().st_mtime < before:  # else another process may be writing it
+                    path.unlink(missing_ok=True)
 
     def set_aside(self, path: Path) -> Path:
         """Rename a file that cannot be used, so that saving does not overwrite it.

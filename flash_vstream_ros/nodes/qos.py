@@ -10,3 +10,6 @@ LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
+
+# Services keep 10 requests by default; one more would vanish before anyone could answer BUSY.
+REQUESTS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1000)

@@ -61,16 +61,20 @@ class QuestionDiagnostics:
             self._last_error = answer.message
 
     def statuses(
-        self, is_active: bool, pending: int, most: int, prefilling: Prefilling
+        self, is_active: bool, pending: int, most: int, prefilling: Prefilling, watches: int
     ) -> list[DiagnosticStatus]:
         """Say how answers and memories are.
 
         :param pending: questions without an answer.
         :param most: questions that were answered at once so far.
+        :param watches: on their way.
         """
-        return [self._answers(is_active, pending, most), self._memories_status(prefilling)]
+        return [
+            self._answers(is_active, pending, most, watches),
+            self._memories_status(prefilling),
+        ]
 
-    def _answers(self, is_active: bool, pending: int, most: int) -> DiagnosticStatus:
+    def _answers(self, is_active: bool, pending: int, most: int, watches: int) -> DiagnosticStatus:
         now = time.monotonic()
         faults = [
             (level, f'{text} ({self._counts[number]} so far)')
@@ -83,6 +87,7 @@ class QuestionDiagnostics:
         values = {
             'questions pending': f'{pending} of {room}',
             'questions answered at once, most': most,
+            'watches': watches,
             **{
                 f'answers {status_name(number)}': self._counts[number]
                 for number in range(Answer.OK, Answer.INACTIVE + 1)

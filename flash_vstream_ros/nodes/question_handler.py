@@ -10,7 +10,6 @@ from rclpy._rclpy_pybind11 import RCLError
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.qos import HistoryPolicy, QoSProfile
 
 from flash_vstream_ros.action import Ask as AskAction
 from flash_vstream_ros.core.answer import Answer as ModelAnswer
@@ -27,14 +26,12 @@ from flash_vstream_ros.nodes.memories import Memories
 from flash_vstream_ros.nodes.memory_inbox import ReceivedMemory
 from flash_vstream_ros.nodes.pending_question import PendingQuestion, Question
 from flash_vstream_ros.nodes.prefilling import Prefilling
+from flash_vstream_ros.nodes.qos import REQUESTS
 from flash_vstream_ros.nodes.question_diagnostics import QuestionDiagnostics
 from flash_vstream_ros.nodes.question_queue import QuestionQueue
 from flash_vstream_ros.nodes.running import run_node
 from flash_vstream_ros.nodes.watching import Watching
 from flash_vstream_ros.srv import Ask as AskService
-
-# Services keep 10 requests by default; one more would vanish before anyone could answer BUSY.
-REQUESTS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1000)
 
 
 class QuestionHandler:
@@ -109,10 +106,12 @@ class QuestionHandler:
     def deactivate(self) -> None:
         """Cancel what is asked, and answer nothing more."""
         self._queue.close()
+        self._watching.end()
 
     def stop(self) -> None:
         """End the running answer before the node it answers through goes away."""
         self._queue.stop()
+        self._watching.end()
 
     def _on_memory(self) -> None:
         self._queue.start_ready()
@@ -120,7 +119,11 @@ class QuestionHandler:
 
     def _statuses(self) -> list[DiagnosticStatus]:
         return self._diagnostics.statuses(
-            self._queue.is_open, self._queue.pending, self._answering.most, self._prefilling
+            self._queue.is_open,
+            self._queue.pending,
+            self._answering.most,
+            self._prefilling,
+            len(self._watching),
         )
 
     async def _on_service(

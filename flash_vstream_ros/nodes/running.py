@@ -96,12 +96,13 @@ def _spin(nodes: Sequence[ManagedNode]) -> None:
     except ExternalShutdownException:
         pass
     finally:
-        for node in nodes:
-            node.close()
-        if told_to_stop.is_set():  # and not an error of a callback
-            _say_farewell(executor)
-        for node in nodes:
-            node.destroy_node()
+        with contextlib.ExitStack() as last:  # all of it, also where some of it fails
+            for node in nodes:
+                last.callback(node.destroy_node)
+            if told_to_stop.is_set():  # and not an error of a callback
+                last.callback(_say_farewell, executor)
+            for node in nodes:
+                last.callback(node.close)
 
 
 def _say_farewell(executor: SingleThreadedExecutor) -> None:
@@ -135,6 +136,7 @@ class Worker:
                 return self._thread.submit(work, *arguments)
         job = Job()
         job.cancel()
+        job.set_running_or_notify_cancel()  # else who waits for it would wait for ever
         return job
 
     def run(self, work: Callable, *arguments: object) -> Future:

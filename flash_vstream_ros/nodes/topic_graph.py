@@ -7,15 +7,28 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from flash_vstream_ros.nodes.topic_advice import COMPRESSED, IMAGE
 
+MEMORY = 'flash_vstream_ros/msg/MemorySnapshot'
 NAME_UNKNOWN = '_NODE_NAME_UNKNOWN_'  # what rmw calls the node of a publisher it knows none of
 
 
 def published_images(node: Node) -> dict[str, list[str]]:
-    """Topics on which somebody publishes images, with the types published: raw or compressed."""
+    """Topics on which a camera publishes images, with the types published: raw or compressed.
+
+    Pictures of a memory, which the nodes that have one publish, are none of a camera.
+    """
+    known = node.get_topic_names_and_types()
+    ours = {
+        node_of(info)
+        for name, types in known
+        if MEMORY in types
+        for info in node.get_publishers_info_by_topic(name)
+        if info.node_name != NAME_UNKNOWN
+    }
     topics = {}
-    for name, types in node.get_topic_names_and_types():
+    for name, types in known:
         if {IMAGE, COMPRESSED} & set(types):  # of readers as well
-            published = {info.topic_type for info in node.get_publishers_info_by_topic(name)}
+            infos = node.get_publishers_info_by_topic(name)
+            published = {info.topic_type for info in infos if node_of(info) not in ours}
             topics[name] = sorted(published & {IMAGE, COMPRESSED})
     return {name: types for name, types in topics.items() if types}
 

@@ -15,15 +15,18 @@ from rclpy.task import Future
 
 from flash_vstream_ros.action import Watch
 from flash_vstream_ros.core.config import QuestionHandlerConfig
+from flash_vstream_ros.core.quoting import quote
 from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.nodes.memories import Memories
 from flash_vstream_ros.nodes.pending_question import PendingQuestion, Question
-from flash_vstream_ros.nodes.question_queue import QuestionQueue
+from flash_vstream_ros.nodes.qos import REQUESTS
+from flash_vstream_ros.nodes.question_queue import ENDING, QuestionQueue
 from flash_vstream_ros.nodes.running import awaitable
 from flash_vstream_ros.nodes.times import NS_PER_S, time_to_ns
 
 TICK_S = 0.02
 USUAL_RATE_HZ = 1.0
+MOST_WATCHES = 64
 PASSING = (Answer.OK, Answer.MEMORY_EMPTY, Answer.BUSY, Answer.TIMEOUT)  # the watch goes on
 
 
@@ -73,18 +76,34 @@ class Watching:
             self._on_goal,
             cancel_callback=lambda _: CancelResponse.ACCEPT,
             callback_group=ReentrantCallbackGroup(),
+            goal_service_qos_profile=REQUESTS,
+            result_service_qos_profile=REQUESTS,
+            cancel_service_qos_profile=REQUESTS,
         )
 
+    def __len__(self) -> int:
+        """Watches on their way."""
+        return len(self._watches)
+
+    def end(self) -> None:
+        """End all of them: nothing is answered any more."""
+        for watch in self._watches:
+            if watch.wake is not None and not watch.wake.done():
+                watch.wake.set_result((Answer.CANCELLED, ENDING))
+
     async def _on_goal(self, goal: ServerGoalHandle) -> Watch.Result:
-        fault = _fault(goal.request)
-        if fault:
+        why = self._why_not(goal.request)
+        if why is not None:
             goal.abort()
-            return Watch.Result(answer=Answer(status=Answer.BAD_REQUEST, message=fault))
+            return Watch.Result(answer=why)
         watch = self._begin(goal)
+        logger = self._node.get_logger()
+        logger.info(f'watch begins, {len(self)} now: {quote(goal.request.question)}')
         try:
             answer = await self._until_reached(watch)
         finally:
             self._watches.remove(watch)
+            logger.info(f'watch ends, {len(self)} go on: {quote(goal.request.question)}')
         reached = _is_reached(goal.request, answer)
         if reached:
             goal.succeed()
@@ -93,6 +112,16 @@ class Watching:
         else:
             goal.abort()
         return Watch.Result(reached=reached, answer=answer, asked=watch.asked)
+
+    def _why_not(self, request: Watch.Goal) -> Answer | None:
+        """The answer to a goal that is not taken; None: it is."""
+        fault = _fault(request)
+        if fault:
+            return Answer(status=Answer.BAD_REQUEST, message=fault)
+        if len(self) >= MOST_WATCHES:
+            busy = f'{len(self)} watches are on their way; cancel some, or give them a timeout'
+            return Answer(status=Answer.BUSY, message=busy)
+        return None
 
     def _begin(self, goal: ServerGoalHandle) -> _Watch:
         request = goal.request
@@ -120,11 +149,12 @@ class Watching:
         request = watch.goal.request
         answer = Answer(status=Answer.MEMORY_EMPTY, message='nothing was memorised meanwhile')
         while True:
-            watch.wake = awaitable(self._node)
-            why = await watch.wake
-            if why:
-                answer.status, answer.message = why
-                return answer
+            if self._queue.is_open:  # else the queue says at once why it answers nothing
+                watch.wake = awaitable(self._node)
+                why = await watch.wake
+                if why:
+                    answer.status, answer.message = why
+                    return answer
             answer = await self._ask(watch)
             if answer.status not in PASSING or _is_reached(request, answer):
                 return answer
@@ -166,7 +196,7 @@ class Watching:
         """Whether there is another memory than it was asked about last."""
         memory = self._memories.newest(watch.question.camera)
         key = None if memory is None else memory.snapshot.key
-        is_new = key != watch.seen or not self._queue.is_open
+        is_new = key != watch.seen
         watch.seen = key
         return is_new
 

@@ -17,6 +17,9 @@ class Buffer:
         del cache_time, node
         self.known = {}
 
+    def clear(self):
+        self.known.clear()
+
     def lookup_transform(self, target_frame, source_frame, time):
         seconds, nanoseconds = time.seconds_nanoseconds()
         wanted = (target_frame, source_frame, seconds, nanoseconds)
