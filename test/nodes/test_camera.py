@@ -6,6 +6,7 @@ import re
 
 import pytest
 from eyes import BEST_EFFORT, RELIABLE, Eyes, drive, offer, show_until
+from flash_vstream_ros.msg import MemorySnapshot
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from robots import S, SpunNode, image_message, picture, wait_until
 from sensor_msgs.msg import CompressedImage, Image
@@ -86,6 +87,25 @@ def test_a_topic_without_a_publisher_is_not_offered_as_a_camera(spun, driver, na
     )
     wait_until(lambda: f'{namespace}/picture' in published_images(spun.node), 'the camera')
     assert f'{namespace}/image' not in published_images(spun.node)
+
+
+def test_a_picture_of_a_memory_is_not_offered_as_a_camera(spun, driver, planner, namespace):
+    """Else the node would be told to look at its own picture."""
+    for kind, name in ((MemorySnapshot, 'memory'), (Image, 'memory_view')):
+        planner.call(planner.node.create_publisher, kind, name, 1)
+    offer(driver, Image, 'picture')
+
+    def known():
+        return {
+            name
+            for name, _ in spun.node.get_topic_names_and_types()
+            if spun.node.get_publishers_info_by_topic(name)
+        }
+
+    names = {f'{namespace}/{name}' for name in ('memory', 'memory_view', 'picture')}
+    wait_until(lambda: names <= known(), 'all topics')
+    only = {f'{namespace}/picture'}
+    wait_until(lambda: published_images(spun.node).keys() & names == only, 'who publishes what')
 
 
 def test_where_no_topic_has_images_the_driver_and_the_domain_are_named(alone, said):

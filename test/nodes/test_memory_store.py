@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names of saved memories: whatever is asked for, the file lies in the folder."""
 
+import os
+
 import pytest
 
 from flash_vstream_ros.core.config import FrameHandlerConfig
@@ -61,3 +63,16 @@ def test_what_is_set_aside_is_never_overwritten(tmp_path):
 def test_saving_needs_a_folder(name):
     with pytest.raises(ValueError, match=f'memory_folder: expected a folder for {name}'):
         FrameHandlerConfig(**{name: 1.0 if name == 'autosave_minutes' else True})
+
+
+def test_what_a_kill_left_of_a_save_is_cleared_away_once_it_is_old(tmp_path):
+    old, new = (tmp_path / f'.memory.safetensors.{n}.part' for n in ('0a', '0b'))
+    other = tmp_path / 'notes.part'
+    for path in (old, new, other):
+        path.write_bytes(b'half')
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    MemoryStore(str(tmp_path)).prepare()
+    assert not old.exists()
+    assert new.exists(), 'another process may be writing it'
+    assert other.exists()

@@ -47,8 +47,10 @@ sys.exit(run_node(lambda: ManagedNode('probe', Config, Probe)))
 class Program:
     """The program in a process, its output read by lines."""
 
-    def __init__(self, making: str = 'pass', ending: str = 'pass', *arguments: str) -> None:
-        source = PROGRAM.format(making=making, ending=ending)
+    def __init__(
+        self, making: str = 'pass', ending: str = 'pass', *arguments: str, source: str = ''
+    ) -> None:
+        source = source or PROGRAM.format(making=making, ending=ending)
         self.process = subprocess.Popen(
             [sys.executable, '-c', source, *arguments],
             stdout=subprocess.PIPE,
@@ -264,3 +266,25 @@ def test_work_that_is_dropped_does_not_leave_its_callback_waiting(spun):
     assert isinstance(future.exception(), RuntimeError)
     release.set()
     stopping.join(TIMEOUT_S)
+
+
+def test_a_stopped_worker_keeps_nobody_waiting(spun):
+    worker = Worker(spun.node)
+    worker.stop()
+    waiting = threading.Thread(target=worker.finish, daemon=True)
+    waiting.start()
+    waiting.join(TIMEOUT_S)
+    assert not waiting.is_alive()
+
+
+def test_each_node_is_ended_also_where_another_fails_to():
+    ending = "raise RuntimeError('the disk is gone')"
+    source = PROGRAM.format(making='pass', ending=ending)
+    both = ', '.join(f"lambda: ManagedNode('{name}', Config, Probe)" for name in ('one', 'other'))
+    source = source.replace('run_node', 'run_nodes')
+    source = source.replace("lambda: ManagedNode('probe', Config, Probe)", f'[{both}]')
+    with Program(source=source) as program:
+        program.read_until('spinning')
+        program.process.send_signal(signal.SIGINT)
+        assert program.end() != 0
+        assert program.output.count('closing') == 2

@@ -56,3 +56,16 @@ def test_poses_of_another_frame_are_left_out(seen):
     attached['poses odom'] = attached.pop('poses map')
     assert seen.restore(attached) == ''
     assert len(seen.attached()['poses map']) == 0
+
+
+def test_a_jump_back_of_the_clock_empties_what_tf_knows(spun, monkeypatch):
+    """Its buffer takes nothing older than the newest, and would stay deaf."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / 'tf_stand_in'))
+    poses = spun.call(CameraPoses, spun.node, 'map')
+    poses._buffer.known['a transform'] = None
+    poses.want('lens', 5 * S)
+    poses.clear()
+    poses.want('lens', 6 * S)
+    assert poses._buffer.known
+    poses.want('lens', 2 * S)
+    assert not poses._buffer.known

@@ -1,25 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
 """Standing questions on a real question handler: asked at new memories only, ended as they say."""
 
+import functools
+
 import pytest
 from action_msgs.msg import GoalStatus
 from flash_vstream_ros.action import Watch
 from flash_vstream_ros.msg import Answer
+from lifecycle_msgs.msg import Transition
 from own_nodes import FilmedBy
 from rclpy.action import ActionClient
-from robots import S, result_of, wait_until
+from rclpy.task import Future
+from robots import DEEP, S, result_of, wait_until
 
 from flash_vstream_ros.nodes.times import ns_to_time
+from flash_vstream_ros.nodes.watching import MOST_WATCHES
 
 
 class Watcher:
     """Starts watches and keeps what they say."""
 
     def __init__(self, planner) -> None:
-        self._client = planner.call(ActionClient, planner.node, Watch, 'watch')
+        qos = {f'{kind}_service_qos_profile': DEEP for kind in ('goal', 'result', 'cancel')}
+        make = functools.partial(ActionClient, planner.node, Watch, 'watch', **qos)
+        self._client = planner.call(make)
         wait_until(self._client.server_is_ready, 'the action watch', 90.0)
 
+    def begin_many(self, count: int) -> list['Running']:
+        sent = [self._client.send_goal_async(self._goal()) for _ in range(count)]
+        return [Running(future, []) for future in sent]
+
     def begin(self, timeout_s: float = 0.0, **fields: object) -> 'Running':
+        answers: list[Answer] = []
+        goal = self._goal(timeout_s, **fields)
+        sent = self._client.send_goal_async(goal, lambda m: answers.append(m.feedback.answer))
+        return Running(sent, answers)
+
+    def _goal(self, timeout_s: float = 0.0, **fields: object) -> Watch.Goal:
         values = {
             'question': 'Is the door open?', 'choices': ['yes', 'no'], 'until': 'yes',
             'threshold': 1.0, 'max_rate': 1000.0,
@@ -27,15 +44,14 @@ class Watcher:
         goal = Watch.Goal(**(values | fields))
         timeout = ns_to_time(round(timeout_s * S))
         goal.timeout.sec, goal.timeout.nanosec = timeout.sec, timeout.nanosec
-        return Running(self._client, goal)
+        return goal
 
 
 class Running:
     """A watch that goes on."""
 
-    def __init__(self, client: ActionClient, goal: Watch.Goal) -> None:
-        self.answers: list[Answer] = []
-        sent = client.send_goal_async(goal, lambda m: self.answers.append(m.feedback.answer))
+    def __init__(self, sent: Future, answers: list[Answer]) -> None:
+        self.answers = answers
         self.handle = result_of(sent)
         self._result = self.handle.get_result_async()
 
@@ -105,3 +121,39 @@ def test_what_cannot_be_watched_is_refused_by_name(start, planner):
         assert status == GoalStatus.STATUS_ABORTED
         assert result.answer.status == Answer.BAD_REQUEST
         assert result.answer.message.startswith(f'{name}: expected')
+
+
+def test_a_watch_that_is_not_due_ends_with_its_node(seen, start, planner):
+    """It has no question on its way that could be cancelled."""
+    watcher = Watcher(planner)
+    watch = watcher.begin(max_rate=0.01)
+    wait_until(lambda: watch.answers, 'its first answer')
+    handler = 'question_handler'
+    assert planner.change(handler, Transition.TRANSITION_DEACTIVATE)
+    assert planner.change(handler, Transition.TRANSITION_CLEANUP)
+    status, result = watch.result()
+    assert status == GoalStatus.STATUS_ABORTED
+    assert (result.answer.status, result.asked) == (Answer.CANCELLED, 1)
+    assert 'deactivated' in result.answer.message
+    assert planner.change(handler, Transition.TRANSITION_CONFIGURE)
+    status, result = Watcher(planner).begin().result()
+    assert result.answer.status == Answer.INACTIVE
+
+
+def test_a_watch_that_is_not_due_ends_at_a_signal(start, planner):
+    process = start('question_handler')
+    watch = Watcher(planner).begin(max_rate=0.01)  # there is no memory: it waits
+    assert process.stop() == 0
+    status, result = watch.result()
+    assert status == GoalStatus.STATUS_ABORTED
+    assert result.answer.status == Answer.CANCELLED
+
+
+def test_many_watches_begin_at_once_and_some_are_too_many(start, planner):
+    start('question_handler')
+    watcher = Watcher(planner)
+    running = watcher.begin_many(MOST_WATCHES + 6)
+    wait_until(lambda: sum(watch.is_over for watch in running) == 6, 'six results', 60.0)
+    for watch in running:
+        if watch.is_over:
+            assert watch.result()[1].answer.status == Answer.BUSY
