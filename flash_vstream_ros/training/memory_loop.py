@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import ceil, inf, log, log1p
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from flash_vstream_ros.evaluation.inputs import INPUTS, Source, make_input
 CACHE_VERSION = 1
 # Up to so many frames computing costs no more than reading: an image is not cached.
 _CACHED_FROM = 16
+_NOTHING = 1e-9  # of a memory
 
 
 @dataclass(frozen=True)
@@ -141,11 +143,17 @@ def attend_streams(
 ) -> list[Tensor]:
     """:func:`~flash_vstream_ros.core.abstract_memory.attend_video` of several videos at once.
 
-    Blocks of all videos that are equally far go through semantic attention together.
+    Blocks of all videos that are equally far go through semantic attention together. Videos of
+    hours begin late: each block leaves of what was before a share of 1 - ``update_ratio``, and
+    what has become less than 1e-9 of the memory is not computed.
 
     :param streams: (T, D) each, any T.
     :returns: (min(T, slots), D) each.
     """
+    blocks = ceil(log(_NOTHING) / log1p(-update_ratio)) if 0.0 < update_ratio < 1.0 else inf
+    streams = [
+        stream[int(max(len(stream) // slots - 1 - blocks, 0)) * slots :] for stream in streams
+    ]
     order = sorted(range(len(streams)), key=lambda i: -len(streams[i]))
     memories = [stream[:slots] for stream in streams]
     full = [i for i in order if len(streams[i]) >= slots]

@@ -92,7 +92,7 @@ def test_the_trained_attention_changes_nothing_in_the_cache(features, geometry, 
     assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize('lengths', [(1,), (4,), (3, 9, 4, 17, 17, 8), (0, 5), ()])
+@pytest.mark.parametrize('lengths', [(1,), (4,), (3, 9, 4, 17, 17, 8), (0, 5), (), (1999, 7, 380)])
 def test_several_streams_at_once_are_each_as_alone(lengths):
     generator = torch.Generator().manual_seed(1)
     attention = SemanticAttention(6, 5)
