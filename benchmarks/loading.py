@@ -17,7 +17,8 @@ BLOCK = 2**24
 
 def measure(quick: bool, size: str = SIZE) -> list[Figure]:
     """Read and load in turn."""
-    with tempfile.TemporaryDirectory() as name:
+    # On the disk of the repository: /tmp may be none.
+    with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as name:
         folder = Path(name) / 'checkpoint'
         make_random_checkpoint(folder, size)
         files = sorted(file for file in folder.rglob('*') if file.is_file())

@@ -141,7 +141,12 @@ class Eyes:
         ends = time.monotonic() + LAST_S
         while not sent.keys() <= self._arrived.keys() and time.monotonic() < ends:
             self._spinner.spin_for(0.1)
-        return [self._arrived.get(stamp, np.inf) - at for stamp, at in sent.items()]
+        # One that was published together with the next ones arrived with the first of them.
+        known = sorted(self._arrived.items())
+        return [
+            min((at for stamp, at in known if stamp >= wanted), default=np.inf) - began
+            for wanted, began in sent.items()
+        ]
 
 
 def describe(

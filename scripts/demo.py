@@ -60,8 +60,13 @@ def write_questions(path: Path, seconds: float) -> None:
 
 def record(path: Path, questions: Path) -> None:
     """Record a simulated patrol, in place of that of an earlier demo, with questions to it."""
-    for old in (path, *path.parent.glob(f'{path.stem}.*.json')):
-        old.unlink(missing_ok=True)
+    former = [old for old in (path, *path.parent.glob(f'{path.stem}.*.json')) if old.exists()]
+    if former and not path.with_name(f'{path.stem}.events.json').exists():
+        raise SystemExit(
+            f'{path} is of no earlier demo and is not overwritten; choose another OUT'
+        )
+    for old in former:
+        old.unlink()
     write_patrol(path, PATROL, Form('mp4', questions=ASKED, at_once=1))
     asked = json.loads(path.with_name(f'{path.stem}.questions.json').read_text())
     entries = [

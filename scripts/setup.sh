@@ -26,8 +26,9 @@ is_fit() {
 }
 
 choose_python() {
-  local candidate
-  for candidate in ${PYTHON:-python3.11 python3.12 python3.13 python3}; do
+  local candidate candidates=(python3.11 python3.12 python3.13 python3)
+  if [ -n "${PYTHON:-}" ]; then candidates=("$PYTHON"); fi
+  for candidate in "${candidates[@]}"; do
     if is_fit "$candidate"; then
       echo "$candidate"
       return
@@ -74,7 +75,7 @@ exec 9<"$root"
 if command -v flock >/dev/null; then flock 9; fi
 
 # An activated .venv must not be chosen as the Python that makes .venv, nor a sourced ROS 2 leak in.
-PATH=$(tr : '\n' <<<"$PATH" | grep -vx "$venv/bin" | paste -sd :)
+PATH=$(tr : '\n' <<<"$PATH" | grep -vxF "$venv/bin" | paste -sd :)
 unset AMENT_PREFIX_PATH CMAKE_PREFIX_PATH PYTHONPATH PYTHONHOME LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 state=$(cat "$stamp" 2>/dev/null || true)
@@ -90,7 +91,7 @@ python=$(choose_python)
 need 'command -v g++' g++ 'a C++ compiler' || fail "$missing"
 need 'command -v make' make 'make' || fail "$missing"
 headers='import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("include"), "Python.h").stat()'
-need "$python -c '$headers'" "python$(version_of "$python")-dev" "the C headers of $python" || fail "$missing"
+need "$(printf %q "$python") -c '$headers'" "python$(version_of "$python")-dev" "the C headers of $python" || fail "$missing"
 
 # A stopped installation or removal leaves packages that look installed and are not, and a moved environment
 # programs that start the Python of the old place: begin again.

@@ -73,7 +73,7 @@ class Prompt:
 
         :raises RequestError: the question is empty, too long, or no Unicode text.
         """
-        _check_text('question', question)
+        check_text('question', question)
         return self._pieces.encode(AFTER_MEMORY.format(question=question))
 
     def choice(self, text: str) -> list[int]:
@@ -81,7 +81,7 @@ class Prompt:
 
         :raises RequestError: the text is empty, too long, or no Unicode text.
         """
-        _check_text('choices', text, ' in each')
+        check_text('choices', text, ' in each')
         return [*self._pieces.encode(text.strip()), self.end_id]
 
     def text(self, token_ids: Sequence[int]) -> str:
@@ -97,7 +97,12 @@ class Prompt:
         return ''.join(runs) + self._pieces.decode(known)
 
 
-def _check_text(name: str, text: str, where: str = '') -> None:
+def check_text(name: str, text: str, where: str = '') -> None:
+    """Check that a text can become tokens.
+
+    :param name: what it is called.
+    :raises RequestError: it is empty, too long, or no Unicode.
+    """
     if len(text) > LONGEST_TEXT:
         raise RequestError(
             f'{name}: expected at most {LONGEST_TEXT} characters{where}, got {len(text)}'

@@ -19,6 +19,10 @@ class Decision(Enum):
     INVALID = 'stamp of zero or below'
 
 
+# Of a stamp that cannot be used, whatever the rate.
+FAULTY_STAMPS = (Decision.REPEATED, Decision.LATE, Decision.AHEAD, Decision.INVALID)
+
+
 class FrameSampler:
     """Takes frames at a rate, by stamp, and tells a faulty stamp from a jump of the clock.
 

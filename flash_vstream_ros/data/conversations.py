@@ -6,6 +6,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from flash_vstream_ros.core.prompt import check_text
 from flash_vstream_ros.data.json_entries import read_entries
 
 IMAGE_MARKS = ('<image>', '<video>')
@@ -109,6 +110,9 @@ def _conversation_of(entry: dict[str, Any], source: str) -> Example:
             raise ValueError(f'conversations: expected item {number + 1} to be from {expected}')
         texts.append(_text(item, 'value'))
     questions = [_without_mark(text) for text in texts[::2]]
+    for number, question in enumerate(questions):
+        if not question:
+            raise ValueError(f'conversations: expected item {2 * number + 1} to ask something')
     return Example(media, None, tuple(zip(questions, texts[1::2], strict=True)), False, source)
 
 
@@ -122,4 +126,5 @@ def _text(entry: dict[str, Any], key: str) -> str:
     value = entry.get(key)
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f'{key}: expected a text, got {value!r}')
+    check_text(key, value)
     return value.strip()

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recordings of a data folder, and their names."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from flash_vstream_ros.data.conversations import read_questions
 from flash_vstream_ros.replay.bag import BAG_SUFFIXES
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S, RecordedFrame
+from flash_vstream_ros.simulator.description import PatrolDescription
 
 QUESTIONS = 'questions.json'
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
@@ -49,20 +51,48 @@ def list_recordings(folder: Path, images: bool = False) -> dict[str, Path]:
     :returns: path by name; the name is the path below the folder without a media suffix. A path
         that does not exist is that of a missing recording.
     :raises FileNotFoundError: there is no such folder, or nothing in it.
-    :raises ValueError: its questions cannot be read.
+    :raises ValueError: its questions cannot be read, or two recordings have one name.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder}: no such folder of recordings')
     if images:
         found = [path for path in sorted(folder.rglob('*')) if _is(path, IMAGE_SUFFIXES)]
-    elif (folder / QUESTIONS).exists():
-        names = dict.fromkeys(e.media for e in read_questions(folder / QUESTIONS, 1))
-        return {name: find_recording(folder, name) for name in names}
     else:
+        asked = read_questions(folder / QUESTIONS, 1) if (folder / QUESTIONS).exists() else []
+        if asked:
+            names = dict.fromkeys(e.media for e in asked)
+            return {name: find_recording(folder, name) for name in names}
         found = list(_walk(folder))
     if not found:
         raise FileNotFoundError(f'{folder}: expected recordings, found none')
-    return {str(_name(path).relative_to(folder)): path for path in found}
+    return _by_name(folder, found)
+
+
+def _by_name(folder: Path, paths: Sequence[Path]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for path in paths:
+        name = str(_name(path).relative_to(folder))
+        if name in named:
+            raise ValueError(f'{named[name]}, {path}: two recordings of one name; rename one')
+        named[name] = path
+    return named
+
+
+def identity(path: Path) -> str:
+    """What tells a recording from another one under its name.
+
+    :returns: of a stream's description its content, else sizes and times of the files; empty:
+        there is none.
+    """
+    if not path.exists():
+        return ''
+    if path.suffix == '.json':
+        about = path.read_bytes()
+    else:
+        files = sorted(p for p in path.rglob('*') if p.is_file()) if path.is_dir() else [path]
+        states = [(file.name, file.stat()) for file in files]
+        about = repr([(name, s.st_size, s.st_mtime_ns) for name, s in states]).encode()
+    return hashlib.sha256(about).hexdigest()[:16]
 
 
 def find_recording(folder: Path, name: str) -> Path:
@@ -82,7 +112,7 @@ def _walk(folder: Path) -> Iterator[Path]:
     for path in entries:
         if path.is_dir():
             yield from [path] if _is_recording(path) else _walk(path)
-        elif _is(path, (*VIDEO_SUFFIXES, *BAG_SUFFIXES)):
+        elif _is(path, (*VIDEO_SUFFIXES, *BAG_SUFFIXES)) or is_description(path):
             yield path
 
 
@@ -90,6 +120,17 @@ def _is_recording(folder: Path) -> bool:
     """Whether a folder is a bag or holds frames."""
     is_bag = (folder / 'metadata.yaml').exists()
     return is_bag or any(_is(path, IMAGE_SUFFIXES) for path in folder.iterdir())
+
+
+def is_description(path: Path) -> bool:
+    """Whether a file describes a stream of the simulator."""
+    if path.suffix != '.json':
+        return False
+    try:
+        PatrolDescription.read(path)
+    except ValueError:
+        return False
+    return True
 
 
 def _is(path: Path, suffixes: tuple[str, ...]) -> bool:

@@ -10,7 +10,7 @@ from rclpy.node import Node
 
 from flash_vstream_ros.core.config import FrameHandlerConfig
 from flash_vstream_ros.core.pipeline import FlashVStream
-from flash_vstream_ros.core.sampler import Decision
+from flash_vstream_ros.core.sampler import FAULTY_STAMPS, Decision
 from flash_vstream_ros.nodes.camera import Camera
 from flash_vstream_ros.nodes.diagnostics import (
     ERROR,
@@ -23,8 +23,6 @@ from flash_vstream_ros.nodes.diagnostics import (
 )
 from flash_vstream_ros.nodes.live_memory import LiveMemory
 from flash_vstream_ros.nodes.topic_graph import node_of
-
-FAULTY_STAMPS = (Decision.REPEATED, Decision.LATE, Decision.AHEAD, Decision.INVALID)
 
 
 class FrameDiagnostics:

@@ -114,6 +114,11 @@ class SqliteRows:
         self._database.close()
 
 
+def is_ros1(path: Path) -> bool:
+    """Whether a path is a file of ROS 1; a folder of rosbag2 may be called so too."""
+    return path.suffix == '.bag' and not path.is_dir()
+
+
 def open_whole(path: Path, stack: ExitStack) -> tuple[RosbagsPart, int]:
     """Open an intact bag or file of a bag.
 
@@ -121,7 +126,7 @@ def open_whole(path: Path, stack: ExitStack) -> tuple[RosbagsPart, int]:
     :returns: the bag, and its length in nanoseconds.
     :raises BagError: it is not intact.
     """
-    package = rosbag1 if path.suffix == '.bag' else rosbag2
+    package = rosbag1 if is_ros1(path) else rosbag2
     with reading():
         reader = stack.enter_context(package.Reader(path))
         return RosbagsPart(reader, reader.messages), reader.duration

@@ -11,6 +11,7 @@ from flash_vstream_ros.replay.bag_parts import (
     BagError,
     BagPart,
     Topic,
+    is_ros1,
     open_damaged,
     open_whole,
 )
@@ -60,15 +61,14 @@ def open_storage(path: Path) -> Iterator[BagStorage]:
     with ExitStack() as stack:
         try:
             part, duration_ns = open_whole(path, stack)
-            is_ros1 = path.suffix == '.bag'
-            storage = BagStorage(_kind(path), is_ros1, [part], part.topics(), duration_ns)
+            storage = BagStorage(_kind(path), is_ros1(path), [part], part.topics(), duration_ns)
         except BagError as error:
             storage = _open_damaged(path, stack, error)
         yield storage
 
 
 def _kind(path: Path) -> str:
-    if path.suffix == '.bag':
+    if is_ros1(path):
         return 'ROS 1 bag'
     names = [path.name] if path.is_file() else [inner.name for inner in path.iterdir()]
     return 'rosbag2 (mcap)' if any('.mcap' in name for name in names) else 'rosbag2 (sqlite3)'

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from flash_vstream_ros.replay import matroska
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S, RecordedFrame
 
 # A video knows no date. Its time zero gets this stamp, as a stamp of zero means "not stamped".
@@ -82,6 +83,8 @@ class VideoRecording:
         read_ns = newest_ns + self._period_ns - self.start_ns
         if self.duration_ns - read_ns < MISSING_END_NS:
             return ''
+        if self.path.suffix.lower() in matroska.SUFFIXES and not matroska.is_cut_off(self.path):
+            return ''  # its duration is that of its longest track, and the count a guess from it
         return (
             f'{self.path}: cut off or damaged: {frames} of {self.frame_count} frames could be '
             f'read, {read_ns / NS_PER_S:.1f} of {self.duration_ns / NS_PER_S:.1f} s'

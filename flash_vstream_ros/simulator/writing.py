@@ -2,6 +2,7 @@
 """Writes one simulated patrol: what the camera sees, what truly happened, and questions."""
 
 import json
+import logging
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from flash_vstream_ros.simulator.language import clause_of, sentence
 from flash_vstream_ros.simulator.questions import EARLIEST_S, TYPES, Questioner
 from flash_vstream_ros.simulator.recording import draw_frame
 from flash_vstream_ros.simulator.world import Patrol
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[..., Iterable[int]]  # (numbers, unit=what they count), as tqdm
 
@@ -193,6 +196,13 @@ def question_entries(patrol: Patrol, name: str, form: Form) -> list[dict[str, An
     for at_s in times:
         count = min(form.at_once, form.questions - len(questions))
         questions += questioner.ask(at_s, count)
+    if len(questions) < form.questions:
+        logger.warning(
+            '%s: %d questions of %d: there is no more to ask about in the time given',
+            name,
+            len(questions),
+            form.questions,
+        )
     return [q.as_entry(number, name, patrol.seconds) for number, q in enumerate(questions)]
 
 

@@ -19,11 +19,12 @@ from flash_vstream_ros.core.checkpoint_files import resolve_folder
 from flash_vstream_ros.core.config import MemoryGeometry
 from flash_vstream_ros.core.model_config import load_geometry
 from flash_vstream_ros.core.pipeline import FlashVStream
+from flash_vstream_ros.core.sampler import FAULTY_STAMPS
 from flash_vstream_ros.core.snapshot import fits_float16
 from flash_vstream_ros.core.star_memory import pool
 from flash_vstream_ros.core.still_frames import StillFrames
 from flash_vstream_ros.data.features import find_features, open_features, write_features
-from flash_vstream_ros.data.recordings import ImageRecording, list_recordings
+from flash_vstream_ros.data.recordings import ImageRecording, identity, list_recordings
 from flash_vstream_ros.data.tower import tower_id
 from flash_vstream_ros.replay.due_frames import DueFrames
 from flash_vstream_ros.replay.read_ahead import read_ahead
@@ -62,6 +63,7 @@ def run_extract(arguments: argparse.Namespace) -> int:
         sample_rate=arguments.sample_rate,
         batch=arguments.batch,
         still_threshold=arguments.still_threshold,
+        topic=arguments.topic or '',
     )
 
     def open_one(path: Path) -> Recording:
@@ -90,6 +92,7 @@ class _Stream:
 
     name: str
     recording: Recording
+    source: str  # identity of what it is read from
     start_ns: int = 0
     waiting: int = 0  # frames that are not encoded yet
     is_read: bool = False
@@ -108,6 +111,7 @@ class Extraction:
     :param batch: frames that are encoded at once.
     :param still_threshold: as the frame handler's: frames that show nothing new get the features
         of the one before.
+    :param topic: of the bags' images, written into each file.
     :raises ValueError: the encoder's maps do not pool to this side.
     """
 
@@ -121,6 +125,7 @@ class Extraction:
         sample_rate: float = 1.0,
         batch: int = 32,
         still_threshold: float = 0.0,
+        topic: str = '',
     ) -> None:
         own = encoder.geometry.feature_side
         self._side = side or own
@@ -131,7 +136,7 @@ class Extraction:
         self._sample_rate = sample_rate
         self._batch = batch
         self._about = {'encoder_id': encoder_id, 'side': str(self._side)}
-        self._about['sample_rate'] = str(sample_rate)
+        self._about |= {'sample_rate': str(sample_rate), 'topic': topic}
         self._still_frames = StillFrames(still_threshold)
         if still_threshold:
             self._about['still_threshold'] = str(still_threshold)
@@ -150,11 +155,12 @@ class Extraction:
         self._out.mkdir(parents=True, exist_ok=True)
         # Shown on a terminal only.
         for name, path in tqdm(recordings.items(), unit='recording', disable=None):
-            if self._is_done(find_features(self._out, name)):
+            source = identity(Path(path))
+            if self._is_done(find_features(self._out, name), source):
                 self._skipped += 1
                 continue
             try:
-                stream = _Stream(name, open_one(path))
+                stream = _Stream(name, open_one(path), source)
             except (OSError, ValueError) as error:
                 self._fail(str(error))
                 continue
@@ -169,14 +175,16 @@ class Extraction:
         parts += [f'{len(self.failures)} missing or broken'] * bool(self.failures)
         return ', '.join(parts)
 
-    def _is_done(self, path: Path) -> bool:
+    def _is_done(self, path: Path, source: str) -> bool:
         try:
             there = open_features(path)
         except (FileNotFoundError, ValueError):
             return False
         if bool(self._still_frames.threshold) != ('still_threshold' in there.about):
             return False
-        return all(there.about.get(key) == value for key, value in self._about.items())
+        # Files of an earlier version do not say where they come from.
+        known = {'topic': '', 'source': source} | there.about
+        return all(known.get(k) == v for k, v in (self._about | {'source': source}).items())
 
     def _fail(self, reason: str) -> None:
         self.failures.append(reason)
@@ -199,8 +207,8 @@ class Extraction:
 
     def _sample(self, stream: _Stream) -> None:
         self._still_frames.forget()
-        due = DueFrames(self._sample_rate).of(stream.recording)
-        for frame in read_ahead(due, self._batch):
+        due = DueFrames(self._sample_rate)
+        for frame in read_ahead(due.of(stream.recording), self._batch):
             if frame.begins_stream:
                 raise ValueError(
                     f'{stream.recording.path}: its stamps jump back to {frame.stamp_ns}; split it '
@@ -212,6 +220,9 @@ class Extraction:
                 continue
             is_still = self._still_frames.shows_nothing_new(frame.pixels)
             self._add(stream, None if is_still else frame.pixels, frame.stamp_ns)
+        dropped = [f'{n} {d.value}' for d, n in due.counts.items() if n and d in FAULTY_STAMPS]
+        if dropped:
+            logger.warning('%s: frames left out: %s', stream.recording.path, ', '.join(dropped))
 
     def _add(self, stream: _Stream, pixels: np.ndarray | None, stamp_ns: int) -> None:
         stream.stamps_ns.append(stamp_ns)
@@ -248,7 +259,7 @@ class Extraction:
             if stream.fault:
                 self._fail(stream.fault)
                 continue
-            about = self._about | {'start_ns': str(stream.start_ns)}
+            about = self._about | {'start_ns': str(stream.start_ns), 'source': stream.source}
             if stream.recording.duration_ns:
                 about['duration'] = str(stream.recording.duration_ns / NS_PER_S)
             path = find_features(self._out, stream.name)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from flash_vstream_ros.core.encoder import Encoder
 from flash_vstream_ros.core.memory_file import write_atomically
+from flash_vstream_ros.simulator.description import VERSION
 from flash_vstream_ros.simulator.drawing import draw
 from flash_vstream_ros.simulator.view import (
     COLOURS,
@@ -151,7 +152,7 @@ class FrameStore:
         """Frames of one patrol; patrols in turn have cameras of all sizes."""
         size = SIZES[seed % len(SIZES)]
         side = self._encoder.image_size
-        about = f'{seed}-{self._seconds:g}-{size[0]}x{size[1]}-{side}-{self._cells}'
+        about = f'v{VERSION}-{seed}-{self._seconds:g}-{size[0]}x{size[1]}-{side}-{self._cells}'
         path = self._folder / f'{about}.pt'
         if path.exists():
             return _load(path)

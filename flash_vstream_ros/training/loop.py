@@ -88,6 +88,8 @@ class Training:
         path, step = self._state.newest()
         if path is not None:
             self._accelerator.load_state(str(path))
+            # Its count of parts is that of as many processes as there were; a step is whole here.
+            self._accelerator.step = 0
             logger.info('%s: goes on after step %d of %d', self.out, step, self._end)
         if step >= self._end:
             logger.info('%s: all %d steps are done', self.out, self._end)

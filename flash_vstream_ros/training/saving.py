@@ -47,4 +47,7 @@ def save_checkpoint(
 def _check_same_model(folder: Path, config: dict) -> None:
     path = folder / 'config.json'
     if path.exists() and read_json(path) != config:
-        raise FileExistsError(f'{folder}: another model lies here and is not overwritten')
+        raise FileExistsError(
+            f'{folder}: another model lies here, or a part of one that was interrupted; it is '
+            f'not overwritten'
+        )

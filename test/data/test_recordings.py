@@ -4,6 +4,8 @@ import json
 import pytest
 
 from flash_vstream_ros.data.recordings import find_recording, list_recordings
+from flash_vstream_ros.simulator.description import PatrolDescription
+from flash_vstream_ros.simulator.writing import Form, write_patrol
 
 
 @pytest.fixture
@@ -67,3 +69,17 @@ def test_a_folder_without_recordings_is_refused(tmp_path):
         list_recordings(tmp_path)
     with pytest.raises(FileNotFoundError, match='no such folder'):
         list_recordings(tmp_path / 'none')
+
+
+def test_two_recordings_of_one_name_are_named(folder):
+    (folder / 'clip.mkv').touch()
+    with pytest.raises(ValueError, match=r'clip\.mkv, .*clip\.mp4: two recordings of one name'):
+        list_recordings(folder)
+
+
+def test_streams_without_questions_are_found(tmp_path):
+    for seed in (1, 2):
+        path = tmp_path / f'patrol_{seed}.json'
+        write_patrol(path, PatrolDescription(seed, 60.0, 1.0, (64, 48)), Form('description'))
+    (tmp_path / 'questions.json').write_text('[]')
+    assert list(list_recordings(tmp_path)) == ['patrol_1', 'patrol_2']

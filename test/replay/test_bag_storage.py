@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from recording_samples import T0, image, text, write_bag
+from rosbags.rosbag2 import StoragePlugin
 
+from flash_vstream_ros.replay.bag import BagRecording
 from flash_vstream_ros.replay.bag_parts import Topic
 from flash_vstream_ros.replay.bag_storage import BagStorage, open_storage
 
@@ -42,3 +44,14 @@ def test_topics_are_counted_and_read_one_at_a_time(tmp_path: Path) -> None:
         }
         assert list(storage.messages('/chatter')) == [messages[1].raw]
         assert list(storage.messages('/nothing')) == []
+
+
+@pytest.mark.parametrize('storage', list(StoragePlugin))
+def test_a_folder_of_rosbag2_may_be_named_as_a_bag_of_ros_1(storage, tmp_path: Path) -> None:
+    path = write_bag(tmp_path / 'patrol.bag', [image(n, T0 + n) for n in range(8)], storage)
+    with open_storage(path) as opened:
+        assert not opened.is_ros1
+        assert opened.kind.startswith('rosbag2')
+    recording = BagRecording(path)
+    assert len(list(recording)) == 8
+    assert recording.ended_early == ''

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Video files as recordings."""
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -138,3 +139,21 @@ def test_an_mp4_without_its_index_is_refused_with_the_reason(tmp_path: Path) -> 
     cut_off(path, 0.5)
     with pytest.raises(ValueError, match='recording was cut off has lost its index'):
         VideoRecording(path)
+
+
+@pytest.mark.parametrize('name', ['clip.mkv', 'clip.webm'])
+def test_sound_that_lasts_longer_is_no_damage(tmp_path: Path, name: str) -> None:
+    """Matroska says only how long its longest track is."""
+    path = write_video(tmp_path / name, 60, code='MJPG' if name.endswith('mkv') else 'VP80')
+    data = path.read_bytes()
+    place = data.index(bytes.fromhex('448988')) + 3  # the element Duration, a float of 64 bits
+    (milliseconds,) = struct.unpack_from('>d', data, place)
+    longer = struct.pack('>d', milliseconds + 2500.0)
+    path.write_bytes(data[:place] + longer + data[place + 8 :])
+    recording = VideoRecording(path)
+    assert recording.frame_count > 60
+    assert len(stamps(recording)) == 60
+    assert recording.ended_early == ''
+    cut_off(path, 0.9)
+    assert stamps(recording)
+    assert 'frames could be read' in recording.ended_early

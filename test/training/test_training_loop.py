@@ -287,3 +287,14 @@ def test_an_impossible_length_is_refused(run):
 
 def test_mixed_precision_trains(run):
     assert (run('mixed', precision='bf16') / 'checkpoint/config.json').exists()
+
+
+def test_a_run_goes_on_in_another_number_of_processes(run, tmp_path):
+    """Each step is one of its own then as well, not the halves of two."""
+    changes = {'micro_batch': 2, 'save_every': 1}  # two parts a step
+    whole = run('whole', **changes)
+    parted = run('parted', stop_at=3, **changes)
+    (state,) = parted.glob('state/step-*/random_states_0.pkl')
+    states = torch.load(state, weights_only=False)
+    torch.save(states | {'step': 3}, state)  # as two processes leave it, with one part each
+    assert_same_bits(run('parted', **changes), whole)
