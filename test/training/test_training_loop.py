@@ -291,7 +291,7 @@ def test_mixed_precision_trains(run):
 
 def test_a_run_goes_on_in_another_number_of_processes(run, tmp_path):
     """Each step is one of its own then as well, not the halves of two."""
-    changes = {'micro_batch': 2, 'save_every': 1}  # two parts a step
+    changes = {'micro_batch': 2, 'steps': 6}  # two parts a step; the last learns nothing
     whole = run('whole', **changes)
     parted = run('parted', stop_at=3, **changes)
     (state,) = parted.glob('state/step-*/random_states_0.pkl')
