@@ -153,7 +153,9 @@ def frame_handler(context: LaunchContext, camera: str, image: object) -> Node:
     :param camera: its name, for a namespace of its own; empty: the only one.
     :returns: the node.
     """
-    namespace = [LaunchConfiguration('namespace'), *(['/', camera] if camera else [])]
+    namespace = context.launch_configurations['namespace']
+    if camera:
+        namespace = f'{namespace.rstrip("/")}/{camera}'
     given = given_parameters(context, FRAME_HANDLER)
     if camera and 'memory_folder' in given:  # each its own: their files have the same names
         folder = PathJoinSubstitution([LaunchConfiguration('memory_folder'), camera])

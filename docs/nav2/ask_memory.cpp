@@ -38,6 +38,9 @@ public:
 
   void on_tick() override
   {
+    setOutput("answer", std::string());  // nothing of the question before
+    setOutput("probability", 0.0);
+    setOutput("message", std::string());
     double timeout = 0.0;
     getInput("question", goal_.question);
     getInput("choices", goal_.choices);

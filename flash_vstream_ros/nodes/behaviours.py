@@ -51,6 +51,8 @@ class AskMemory(Behaviour):
         **options: Any,
     ) -> None:
         super().__init__(name)
+        if isinstance(choices, str):
+            raise ValueError(f'choices: expected several texts, got the text {choices!r}')
         if expected and expected not in choices:
             raise ValueError(f'expected: expected one of {list(choices)}, got {expected!r}')
         if not 0.0 < threshold <= 1.0:

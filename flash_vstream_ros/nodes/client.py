@@ -4,6 +4,7 @@
 import atexit
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from action_msgs.msg import GoalStatus
@@ -27,6 +28,7 @@ TIMEOUT_S = 30.0
 FIND_TIMEOUT_S = 10.0
 CHECK_PERIOD_S = 0.05
 CLOSE_TIMEOUT_S = 1.0
+SERVERS_PERIOD_S = 1.0
 # As many answers may arrive at once as questions were asked.
 RESPONSES = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1000)
 
@@ -52,6 +54,8 @@ class VStreamClient:
         self._find_timeout_s = find_timeout_s
         self._lock = threading.Lock()
         self._exchanges: set[Exchange] = set()  # asked and not answered
+        self._servers: frozenset[bytes] = frozenset()
+        self._servers_seen = float('-inf')  # time.monotonic()
         self._private = PrivateNode('vstream_client', node, self._on_end)
         try:
             self._make_entities(node or self._private.node, namespace)
@@ -97,6 +101,16 @@ class VStreamClient:
         for exchange in self._pending():
             exchange.cancel()
         cancelled.set()
+
+    def _find_servers(self) -> frozenset[bytes]:
+        """Identities of those who serve the action, as of a second ago."""
+        now = time.monotonic()
+        if now - self._servers_seen > SERVERS_PERIOD_S:
+            topic = f'{self.name}/_action/status'
+            found = self._private.node.get_publishers_info_by_topic(topic)
+            self._servers = frozenset(bytes(info.endpoint_gid) for info in found)
+            self._servers_seen = now
+        return self._servers
 
     def is_served(self) -> bool:
         """Whether a question handler is there."""
@@ -170,7 +184,9 @@ class VStreamClient:
 
     def _begin(self, asked: Asked, send: Callable[[Exchange], None]) -> PendingAnswer:
         is_met = self._handshake.is_met
-        exchange = Exchange(asked, is_met, send, self._find_timeout_s, self._nobody)
+        exchange = Exchange(
+            asked, is_met, send, self._find_timeout_s, self._nobody, self._find_servers
+        )
         with self._lock:
             self._exchanges.add(exchange)
         exchange.answered.add_done_callback(lambda done: self._on_done(exchange, done.cancelled()))

@@ -84,8 +84,9 @@ def _why_missing(node: NodeFacts, facts: Facts) -> str:
         apart = _settings_apart(process, facts)
         if apart:
             return f'process {process.pid} runs one where this shell does not look: {apart}'
-    if facts.other_namespaces:
-        return f'there are such nodes elsewhere: --namespace {facts.other_namespaces[0]}'
+    elsewhere = facts.other_namespaces.get(node.program, ())
+    if elsewhere:
+        return f'there are such nodes elsewhere: --namespace {elsewhere[0]}'
     if running:
         pids = ', '.join(str(process.pid) for process in running)
         return f'process {pids} may still be loading its model, or has failed: see its output'
@@ -156,10 +157,11 @@ def _check_growth(memory: MemoryFacts, facts: Facts) -> Finding:
         return Finding('memory', OK, f'{text}; no images to compare it with')
     node = facts.node(writer)
     rate_hz = float(node.parameters.get('sample_rate', 1.0)) if node else 1.0
+    late_s = max(LATE_S, 2.0 / float(node.parameters.get('publish_rate', 10.0)) if node else 0.0)
     seen_s = (max(image.stamps_ns) - min(image.stamps_ns)) / NS_PER_S
     due = seen_s * rate_hz if rate_hz else image.received - 1
     behind_s = (max(image.stamps_ns) - memory.newest_stamp_ns) / NS_PER_S
-    is_late = behind_s > max(LATE_S, LATE_FRAMES / rate_hz if rate_hz else 0.0)
+    is_late = behind_s > max(late_s, LATE_FRAMES / rate_hz if rate_hz else 0.0)
     if is_late and grown == 0 and due > LATE_FRAMES:
         hint = f'see what {writer} says of its images'
         return Finding('memory', ERROR, f'{text}, though images of {image.topic} come', hint)

@@ -162,7 +162,7 @@ class Facts:
     namespace: str  # in full
     seconds: float  # it was watched
     nodes: tuple[NodeFacts, ...]  # frame handlers, question handler; also those that are not there
-    other_namespaces: tuple[str, ...]  # where such nodes run as well
+    other_namespaces: Mapping[str, tuple[str, ...]]  # where such programs run as well
     is_asked: bool  # the service ask is there
     images: tuple[ImageFacts, ...]
     memories: tuple[MemoryFacts, ...]

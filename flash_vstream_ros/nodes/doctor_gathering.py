@@ -27,7 +27,15 @@ SERVE_TIMEOUT_S = 3.0  # for parameters and states
 REPEAT_S = 1.0
 SPIN_S = 0.05
 FRAME_HANDLER, QUESTION_HANDLER = 'frame_handler', 'question_handler'
-PARAMETERS = ('model', 'device', 'sample_rate', 'use_sim_time', 'memories', 'memory_folder')
+PARAMETERS = (
+    'model',
+    'device',
+    'sample_rate',
+    'publish_rate',
+    'use_sim_time',
+    'memories',
+    'memory_folder',
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class Gathering:
             namespace=self._node.get_namespace(),
             seconds=time.monotonic() - began,
             nodes=nodes,
-            other_namespaces=graph.namespaces(FRAME_HANDLER, QUESTION_HANDLER),
+            other_namespaces={p: graph.namespaces(p) for p in (FRAME_HANDLER, QUESTION_HANDLER)},
             is_asked=asked is not None,
             images=tuple(see() for see in images),
             memories=tuple(
@@ -166,6 +174,8 @@ class Gathering:
 
     def _memory_topics(self, handler: NodeFacts) -> dict[str, str]:
         """Topics that the question handler reads -> how a question names them."""
+        if not handler.count and self._graph.memories():
+            return dict.fromkeys(self._graph.memories(), '')
         declared = handler.parameters.get('memories') or ['memory']
         if len(declared) > 1:
             return {self._graph.full_name(name): name for name in declared}

@@ -9,7 +9,7 @@ from rclpy.qos import ReliabilityPolicy
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from flash_vstream_ros.nodes.doctor_facts import Process, PublisherFacts
-from flash_vstream_ros.nodes.doctor_processes import find_process
+from flash_vstream_ros.nodes.doctor_processes import find_process, is_ours
 from flash_vstream_ros.nodes.topic_advice import COMPRESSED, IMAGE, nearest_topics
 from flash_vstream_ros.nodes.topic_graph import node_of, published_images, why_refused
 
@@ -48,7 +48,7 @@ class Graph:
         """Processes of this machine that run a node of this name."""
         publishers = self._node.get_publishers_info_by_topic(EVERY_NODE)
         found = [self._process(p) for p in publishers if node_of(p) == name]
-        return tuple({p.pid: p for p in found if p is not None}.values())
+        return tuple({p.pid: p for p in found if p is not None and is_ours(p.pid)}.values())
 
     def _process(self, publisher: TopicEndpointInfo) -> Process | None:
         own = self._node.get_publishers_info_by_topic(EVERY_NODE)
@@ -69,6 +69,16 @@ class Graph:
         """Nodes that publish a memory on a topic."""
         publishers = self._node.get_publishers_info_by_topic(topic)
         return sorted({node_of(p) for p in publishers if p.topic_type == MEMORY})
+
+    def memories(self) -> list[str]:
+        """Topics in the doctor's namespace, or below it, on which a memory is published."""
+        within = self._node.get_namespace().rstrip('/') + '/'
+        topics = self._node.get_topic_names_and_types()
+        return sorted(
+            n
+            for n, kinds in topics
+            if MEMORY in kinds and n.startswith(within) and self.writers(n)
+        )
 
     def _of_node(self, function: Callable, name: str) -> dict[str, list[str]]:
         namespace, _, last = name.rpartition('/')
@@ -123,11 +133,11 @@ class Graph:
         """How many publish ``/clock``."""
         return self._node.count_publishers('/clock')
 
-    def namespaces(self, *programs: str) -> tuple[str, ...]:
-        """Other namespaces in which nodes of these names run."""
+    def namespaces(self, program: str) -> tuple[str, ...]:
+        """Other namespaces in which nodes of this name run."""
         found = {
             namespace or '/'
             for namespace, _, name in (node.rpartition('/') for node in self.nodes())
-            if name in programs
+            if name == program
         }
         return tuple(sorted(found - {self._node.get_namespace()}))

@@ -5,7 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import torch
 
 from flash_vstream_ros.core.checkpoint_files import CheckpointError, check_files
 from flash_vstream_ros.nodes.doctor_facts import Device, MachineFacts, ModelFacts, NodeFacts
-from flash_vstream_ros.nodes.doctor_processes import find_programs, relevant
+from flash_vstream_ros.nodes.doctor_processes import PROC, find_programs, relevant
 
 SHARED_MEMORY = Path('/dev/shm')
 PACKAGES = ('flash_vstream_ros', 'rclpy', 'torch', 'transformers', 'numpy')
@@ -58,8 +58,7 @@ def see_models(nodes: tuple[NodeFacts, ...], given: str | None) -> tuple[ModelFa
         ModelFacts(
             model,
             tuple(node.name for node in found),
-            is_here=any(node.processes for node in found),
-            fault=_fault(model),
+            **_look(model, [process.pid for node in found for process in node.processes]),
         )
         for model, found in readers.items()
     ]
@@ -68,7 +67,25 @@ def see_models(nodes: tuple[NodeFacts, ...], given: str | None) -> tuple[ModelFa
     return tuple(models)
 
 
+def _look(model: str, pids: Sequence[int]) -> dict[str, bool | str]:
+    """Look at a checkpoint as a process of its readers sees it: from its folder, in its container.
+
+    :returns: ``is_here`` and ``fault``; what may not be looked at is elsewhere.
+    """
+    if not pids:
+        return {'is_here': False, 'fault': ''}
+    path = Path(model).expanduser()
+    within = PROC / str(pids[0]) / ('root' if path.is_absolute() else 'cwd')
+    seen = within / path.relative_to(path.anchor)
+    try:
+        is_folder = seen.is_dir()
+        return {'is_here': True, 'fault': _fault(str(seen) if is_folder else model)}
+    except OSError:  # of another user
+        return {'is_here': False, 'fault': ''}
+
+
 def _fault(model: str) -> str:
+    """:raises OSError: it may not be looked at."""
     try:
         check_files(model)
     except CheckpointError as error:
@@ -94,9 +111,16 @@ def _disks(memories: Iterable[str]) -> Mapping[str, int]:
     folders = [Path(os.environ.get('ROS_LOG_DIR') or home / 'log'), cache]
     free = {}
     for folder in folders + [Path(name).expanduser() for name in memories]:
-        there = next(f for f in (folder, *folder.absolute().parents) if f.is_dir())
+        there = next(f for f in (folder, *folder.absolute().parents) if _is_dir(f))
         free.setdefault(there.stat().st_dev, (str(there), shutil.disk_usage(there).free))
     return dict(free.values())
+
+
+def _is_dir(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except OSError:  # below one of another user
+        return False
 
 
 def _devices() -> tuple[Device, ...] | None:

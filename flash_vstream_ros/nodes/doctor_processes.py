@@ -57,6 +57,11 @@ def see_process(pid: int) -> Process:
     return Process(pid, environment, max(_segments(pid), default=None))
 
 
+def is_ours(pid: int) -> bool:
+    """Whether a process is a program of this package; the number may be one of a container."""
+    return bool(_program(pid))
+
+
 def find_programs() -> dict[str, tuple[Process, ...]]:
     """Find the nodes that run here, whatever ROS domain they are in.
 

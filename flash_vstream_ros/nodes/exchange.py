@@ -31,6 +31,8 @@ class Exchange:
     :param send: sends it.
     :param find_timeout_s: seconds to look for somebody.
     :param nobody: makes the error for when it finds nobody.
+    :param find_servers: identities of those who may answer; one that was killed is among them
+        until the middleware misses it.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Exchange:
         send: Callable[['Exchange'], None],
         find_timeout_s: float,
         nobody: Callable[[], ServerNotFound],
+        find_servers: Callable[[], frozenset[bytes]],
     ) -> None:
         now = time.monotonic()
         self.asked = asked
@@ -51,6 +54,8 @@ class Exchange:
         self._is_met = is_met
         self._send = send
         self._nobody = nobody
+        self._find_servers = find_servers
+        self._servers: frozenset[bytes] = frozenset()  # when it was sent
         self._is_sent = False
         self._goal: ClientGoalHandle | None = None
         self._is_cancelled = False
@@ -72,11 +77,16 @@ class Exchange:
                     f'handler; is it alive?'
                 )
             )
-        elif self._is_sent and not self._is_met():
+        elif self._is_sent and not (self._is_met() and self._is_still_there()):
             self.fail(ServerGone('the question handler has gone; start it and ask again'))
+
+    def _is_still_there(self) -> bool:
+        """Whether one of those is there who were when it was sent: others know nothing of it."""
+        return not self._servers or bool(self._servers & self._find_servers())
 
     def _start(self) -> None:
         self._is_sent = True
+        self._servers = self._find_servers()
         try:
             self._send(self)
         except RCLError as error:

@@ -3,6 +3,7 @@
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable
 
 from rclpy._rclpy_pybind11 import RCLError
@@ -12,6 +13,7 @@ from rclpy.task import Future
 from flash_vstream_ros.srv import Ask
 
 PERIOD_S = 0.5
+MOST_ASKED = 40  # 20 seconds of them
 
 
 class Handshake:
@@ -33,7 +35,7 @@ class Handshake:
         self._is_served = is_served
         self._on_met = on_met
         self._is_met = False
-        self._asked: Future | None = None
+        self._asked: deque[Future] = deque()  # an answer may take longer than a period
         self._next = 0.0  # when to ask again
 
     def is_met(self) -> bool:
@@ -46,14 +48,18 @@ class Handshake:
 
     def _ask(self) -> None:
         self._next = time.monotonic() + PERIOD_S
-        if self._asked is not None:
-            self._service.remove_pending_request(self._asked)
+        while len(self._asked) >= MOST_ASKED:
+            self._service.remove_pending_request(self._asked.popleft())
         with contextlib.suppress(RCLError):  # the next one may get out
-            self._asked = self._service.call_async(Ask.Request())
-            self._asked.add_done_callback(self._on_answer)
+            asked = self._service.call_async(Ask.Request())
+            self._asked.append(asked)
+            asked.add_done_callback(self._on_answer)
 
-    def _on_answer(self, _answered: Future) -> None:
-        self._asked = None
+    def _on_answer(self, answered: Future) -> None:
+        for asked in self._asked:
+            if asked is not answered:
+                self._service.remove_pending_request(asked)
+        self._asked.clear()
         self._is_met = True
         self._next = 0.0
         self._on_met()

@@ -198,6 +198,8 @@ class ReplayClient(Node):
     def _check_fault(self) -> None:
         if self.fault is not None:
             raise RuntimeError(f'the replay client failed: {self.fault!r}') from self.fault
+        if not self.context.ok():
+            raise RuntimeError('told to stop')
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:

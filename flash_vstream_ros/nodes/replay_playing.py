@@ -2,6 +2,7 @@
 """How a replay goes on: in the recording's own time, as a camera, or in step with the nodes."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from flash_vstream_ros.replay.questions import Question
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S, RecordedFrame, Recording
 
 LONGEST_STEP_NS = 60 * NS_PER_S
+AT_ONCE = 8  # questions at the end of a recording: more may be too many for the question handler
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,14 @@ def play(
     :param speed: 2.0 plays twice as fast as it was recorded.
     """
     behind_ns = round(2e9 / facts.sample_rate) if facts.sample_rate else NS_PER_S
-    asked: list[tuple[Question, Callable[[], Answer]]] = []
+    asked: deque[tuple[Question, Callable[[], Answer]]] = deque()
     started = time.monotonic()
     for moment in _moments(recording, questions):
-        asked += [(q, client.ask(q, moment.seen_ns - behind_ns)) for q in moment.due]
+        for question in moment.due:
+            while moment.frame is None and len(asked) >= AT_ONCE:  # at the end there is time
+                first, answer = asked.popleft()
+                yield result_of(first, answer(), recording.start_ns)
+            asked.append((question, client.ask(question, moment.seen_ns - behind_ns)))
         if moment.frame is not None:
             elapsed_s = moment.elapsed_ns / NS_PER_S / speed
             time.sleep(max(0.0, started + elapsed_s - time.monotonic()))

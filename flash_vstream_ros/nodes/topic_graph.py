@@ -28,7 +28,9 @@ def published_images(node: Node) -> dict[str, list[str]]:
     for name, types in known:
         if {IMAGE, COMPRESSED} & set(types):  # of readers as well
             infos = node.get_publishers_info_by_topic(name)
-            published = {info.topic_type for info in infos if node_of(info) not in ours}
+            is_picture = name.removesuffix('/compressed').endswith('/memory_view')
+            cameras = [i for i in infos if not (is_picture and node_of(i) in ours)]
+            published = {info.topic_type for info in cameras}
             topics[name] = sorted(published & {IMAGE, COMPRESSED})
     return {name: types for name, types in topics.items() if types}
 

@@ -88,7 +88,7 @@ HEALTHY = Facts(
             processes=(Process(2, {}, 70_000_000),),
         ),
     ),
-    other_namespaces=(),
+    other_namespaces={},
     is_asked=True,
     images=(PICTURES,),
     memories=(STORED,),

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A question handler of the test's own, for answers that the real one does not give."""
 
+import threading
+
 from flash_vstream_ros.action import Ask as AskAction
 from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.srv import Ask
@@ -14,10 +16,11 @@ class StandIn:
     """A question handler that answers what it is told to, or never.
 
     :param lost: how many answers to an empty question do not arrive.
+    :param late_s: seconds that those take which arrive.
     """
 
-    def __init__(self, namespace, lost=0):
-        self.lost = lost
+    def __init__(self, namespace, lost=0, late_s=0.0):
+        self.lost, self._late_s = lost, late_s
         self.spun = SpunNode(namespace, 'stand_in')
         node, group = self.spun.node, ReentrantCallbackGroup()
         self.answer = Future(executor=self.spun.executor)
@@ -31,11 +34,19 @@ class StandIn:
             self.lost -= 1
             if self.lost >= 0:
                 await Future()
+            if self._late_s:
+                await self._later()
             response.answer.status = Answer.BAD_REQUEST
             return response
         self.requests.append(request)
         response.answer = await self.answer
         return response
+
+    def _later(self):
+        later = Future(executor=self.spun.executor)
+        later.add_done_callback(lambda _: None)
+        threading.Timer(self._late_s, later.set_result, [None]).start()
+        return later
 
     async def _on_goal(self, goal):
         self.requests.append(goal.request)

@@ -143,3 +143,8 @@ def test_a_tree_without_ros_sets_it_up_too(robot):
 def test_what_can_never_be_a_success_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         AskMemory('ask', 'Is it day?', YES_OR_NO, **fields)
+
+
+def test_a_text_in_place_of_choices_is_refused():
+    with pytest.raises(ValueError, match="choices: expected several texts, got the text 'yes;no'"):
+        AskMemory('ask', 'Is it day?', 'yes;no', expected='yes')

@@ -62,7 +62,7 @@ def test_a_node_that_runs_here_but_is_not_seen_may_still_be_loading():
 
 
 def test_a_node_in_another_namespace_comes_with_the_option():
-    facts = replace(with_node(count=0), other_namespaces=('/robot_2',))
+    facts = replace(with_node(count=0), other_namespaces={'frame_handler': ('/robot_2',)})
     says(facts, 'node', ERROR, '--namespace /robot_2')
 
 

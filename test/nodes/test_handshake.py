@@ -43,3 +43,13 @@ def test_a_question_handler_that_was_started_anew_is_met_anew(namespace):
         stand_in.answer.set_result(Answer(text='second'))
         assert client.ask('What?').text == 'second'
     stand_in.close()
+
+
+def test_answers_that_take_longer_than_a_period_are_answers(namespace):
+    """Over a radio link, or from a question handler that is busy."""
+    stand_in = StandIn(namespace, late_s=1.2)
+    stand_in.answer.set_result(Answer(text='here'))
+    with VStreamClient(namespace=namespace) as client:
+        assert client.ask('What?').text == 'here'
+        assert client.ask('And?').text == 'here'
+    stand_in.close()

@@ -236,6 +236,13 @@ def test_each_of_several_cameras_has_its_frame_handler(launch):
     assert list(memories) == ['front/memory', 'rear/memory']
 
 
+@pytest.mark.parametrize(('namespace', 'below'), [('/', ''), ('robot/', '/robot')])
+def test_cameras_may_be_in_any_namespace(launch, namespace, below):
+    arguments = [f'namespace:={namespace}', 'cameras:=front=/front/image_raw']
+    programs = launch(BOTH, *arguments)
+    assert programs['front_frame_handler'].remaps['__ns'] == f'{below}/front'
+
+
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [

@@ -6,7 +6,7 @@ import time
 import pytest
 from flash_vstream_ros.msg import Answer
 
-from flash_vstream_ros.nodes.replay_playing import FrameHandlerFacts, play, play_in_step
+from flash_vstream_ros.nodes.replay_playing import AT_ONCE, FrameHandlerFacts, play, play_in_step
 from flash_vstream_ros.replay.questions import Question
 from flash_vstream_ros.replay.recorded_frame import RecordedFrame
 
@@ -92,3 +92,19 @@ def test_played_as_a_camera_frames_come_at_their_times_and_questions_wait_for_no
     assert time.monotonic() - started >= 0.4 / speed  # never before its time
     # To within two sampling periods of its moment
     assert client.said == ['frame 5', 'frame 5.1', 'ask at 0.2 after 3.1', 'frame 5.4']
+
+
+def test_at_the_end_no_more_is_asked_at_once_than_is_answered():
+    """A question handler tells the seventeenth BUSY."""
+    client, under_way, most = Recorder(), [], []
+
+    def ask(question, min_stamp_ns):
+        under_way.append(question)
+        most.append(len(under_way))
+        return lambda: under_way.remove(question) or Answer(text='so')
+
+    client.ask = ask
+    questions = [Question(9.0 + n, f'What {n}?') for n in range(30)]
+    results = list(play(client, FACTS, Frames(5, 5.01), questions, 1.0))
+    assert [result['question'] for result in results] == [q.question for q in questions]
+    assert max(most) == AT_ONCE
