@@ -9,7 +9,7 @@ from rclpy.qos import ReliabilityPolicy
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from flash_vstream_ros.nodes.doctor_facts import Process, PublisherFacts
-from flash_vstream_ros.nodes.doctor_processes import find_process, is_ours
+from flash_vstream_ros.nodes.doctor_processes import find_process
 from flash_vstream_ros.nodes.topic_advice import COMPRESSED, IMAGE, nearest_topics
 from flash_vstream_ros.nodes.topic_graph import node_of, published_images, why_refused
 
@@ -48,7 +48,7 @@ class Graph:
         """Processes of this machine that run a node of this name."""
         publishers = self._node.get_publishers_info_by_topic(EVERY_NODE)
         found = [self._process(p) for p in publishers if node_of(p) == name]
-        return tuple({p.pid: p for p in found if p is not None and is_ours(p.pid)}.values())
+        return tuple({p.pid: p for p in found if p is not None}.values())
 
     def _process(self, publisher: TopicEndpointInfo) -> Process | None:
         own = self._node.get_publishers_info_by_topic(EVERY_NODE)

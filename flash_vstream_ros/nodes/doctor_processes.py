@@ -41,7 +41,7 @@ def find_process(gid: bytes, own_gid: bytes) -> Process | None:
     if gid[:2] != FAST_DDS or gid[:4] != own_gid[:4]:
         return None
     number = int.from_bytes(gid[4:6], 'little')
-    found = [see_process(pid) for pid in _pids() if pid & 0xFFFF == number]
+    found = [see_process(pid) for pid in _pids() if pid & 0xFFFF == number and may_publish(pid)]
     sending = [process for process in found if process.segment_bytes is not None]
     likely = sending or found
     return likely[0] if len(likely) == 1 else None
@@ -57,9 +57,13 @@ def see_process(pid: int) -> Process:
     return Process(pid, environment, max(_segments(pid), default=None))
 
 
-def is_ours(pid: int) -> bool:
-    """Whether a process is a program of this package; the number may be one of a container."""
-    return bool(_program(pid))
+def may_publish(pid: int) -> bool:
+    """Whether a process has loaded Fast DDS: the number of one in a container may be another's."""
+    try:
+        loaded = (PROC / str(pid) / 'maps').read_bytes()
+    except OSError:  # of another user: it cannot be told
+        return True
+    return b'fastdds' in loaded or b'fastrtps' in loaded
 
 
 def find_programs() -> dict[str, tuple[Process, ...]]:

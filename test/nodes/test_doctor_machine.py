@@ -11,7 +11,7 @@ from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
 from flash_vstream_ros.nodes import doctor_machine
 from flash_vstream_ros.nodes.doctor_facts import NodeFacts, Process
 from flash_vstream_ros.nodes.doctor_machine import see_models
-from flash_vstream_ros.nodes.doctor_processes import is_ours
+from flash_vstream_ros.nodes.doctor_processes import may_publish
 
 
 @pytest.fixture
@@ -65,6 +65,7 @@ def test_disks_of_folders_of_another_user_are_those_above(tmp_path):
     assert '{' in done.stdout
 
 
-def test_a_process_of_another_program_is_none_of_ours(sleeper):
+def test_a_process_without_ros_is_nobody_s_publisher(sleeper, spun):
     """A node in a container has the number of some process outside."""
-    assert not is_ours(sleeper.pid)
+    assert not may_publish(sleeper.pid)
+    assert may_publish(os.getpid()), f'{spun.node} is in it'

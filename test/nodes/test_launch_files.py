@@ -239,8 +239,8 @@ def test_each_of_several_cameras_has_its_frame_handler(launch):
 @pytest.mark.parametrize(('namespace', 'below'), [('/', ''), ('robot/', '/robot')])
 def test_cameras_may_be_in_any_namespace(launch, namespace, below):
     arguments = [f'namespace:={namespace}', 'cameras:=front=/front/image_raw']
-    programs = launch(BOTH, *arguments)
-    assert programs['front_frame_handler'].remaps['__ns'] == f'{below}/front'
+    places = {given.remaps['__ns'] for given in launch(BOTH, *arguments).values()}
+    assert f'{below}/front' in places
 
 
 @pytest.mark.parametrize(
