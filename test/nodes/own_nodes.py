@@ -80,6 +80,18 @@ class FilmedBy:
 
         wait_until(is_seen, f'a memory of second {second}')
 
+    def jump_back(self) -> int:
+        """Show the first seconds, until they have begun a new memory; returns the next second."""
+        former = self.memories[-1].memory_id
+        stamps = itertools.count(1)
+
+        def is_new() -> bool:
+            self.publisher.publish(self.message(next(stamps)))
+            return self.memories[-1].memory_id != former
+
+        wait_until(is_new, 'a new stream')
+        return next(stamps)
+
     def message(self, second: int) -> Image:
         return image_message(picture(second), second * S, frame_id=self.frame_id)
 
