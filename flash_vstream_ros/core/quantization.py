@@ -82,6 +82,7 @@ def _library() -> ModuleType:
     except Exception as error:  # of its own libraries as well
         raise ValueError(
             f'quantization: bitsandbytes cannot be used here: {error!r}; install it '
-            f'(scripts/install_locked.sh python quantization), or choose quantization none'
+            f'(LEAVE=numpy scripts/install_locked.sh python quantization), or choose '
+            f'quantization none'
         ) from error
     return bitsandbytes

@@ -67,7 +67,8 @@ class RemoteDecoder:
             import openai  # only who has a server needs it
         except ModuleNotFoundError as error:
             raise ValueError(
-                f'decoder_url: needs openai (scripts/install_locked.sh python remote): {error}'
+                'decoder_url: needs openai (LEAVE=numpy scripts/install_locked.sh python remote), '
+                f'and got: {error}'
             ) from error
         self._openai = openai
         self._url, self._given, self._model = url, model, model

@@ -86,7 +86,7 @@ def identity(path: Path) -> str:
     """
     if not path.exists():
         return ''
-    if path.suffix == '.json':
+    if path.suffix == '.json' and path.is_file():
         about = path.read_bytes()
     else:
         files = sorted(p for p in path.rglob('*') if p.is_file()) if path.is_dir() else [path]
@@ -128,7 +128,7 @@ def is_description(path: Path) -> bool:
         return False
     try:
         PatrolDescription.read(path)
-    except ValueError:
+    except (OSError, ValueError, RecursionError):
         return False
     return True
 

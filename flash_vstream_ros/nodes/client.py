@@ -28,7 +28,6 @@ TIMEOUT_S = 30.0
 FIND_TIMEOUT_S = 10.0
 CHECK_PERIOD_S = 0.05
 CLOSE_TIMEOUT_S = 1.0
-SERVERS_PERIOD_S = 1.0
 # As many answers may arrive at once as questions were asked.
 RESPONSES = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1000)
 
@@ -102,10 +101,10 @@ class VStreamClient:
             exchange.cancel()
         cancelled.set()
 
-    def _find_servers(self) -> frozenset[bytes]:
-        """Identities of those who serve the action, as of a second ago."""
+    def _find_servers(self, age_s: float) -> frozenset[bytes]:
+        """Identities of those who serve the action, as they were at most so many seconds ago."""
         now = time.monotonic()
-        if now - self._servers_seen > SERVERS_PERIOD_S:
+        if now - self._servers_seen >= age_s:
             topic = f'{self.name}/_action/status'
             found = self._private.node.get_publishers_info_by_topic(topic)
             self._servers = frozenset(bytes(info.endpoint_gid) for info in found)

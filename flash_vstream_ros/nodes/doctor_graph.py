@@ -11,9 +11,8 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from flash_vstream_ros.nodes.doctor_facts import Process, PublisherFacts
 from flash_vstream_ros.nodes.doctor_processes import find_process
 from flash_vstream_ros.nodes.topic_advice import COMPRESSED, IMAGE, nearest_topics
-from flash_vstream_ros.nodes.topic_graph import node_of, published_images, why_refused
+from flash_vstream_ros.nodes.topic_graph import MEMORY, node_of, published_images, why_refused
 
-MEMORY = 'flash_vstream_ros/msg/MemorySnapshot'
 EVERY_NODE = '/parameter_events'  # published by all of them
 
 

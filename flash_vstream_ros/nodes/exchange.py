@@ -23,6 +23,8 @@ from flash_vstream_ros.nodes.ask_errors import (
 from flash_vstream_ros.nodes.asked import Asked
 from flash_vstream_ros.srv import Ask as AskService
 
+SERVERS_PERIOD_S = 1.0
+
 
 class Exchange:
     """A question until it has its answer or an error. Only the thread of the client works it.
@@ -31,8 +33,8 @@ class Exchange:
     :param send: sends it.
     :param find_timeout_s: seconds to look for somebody.
     :param nobody: makes the error for when it finds nobody.
-    :param find_servers: identities of those who may answer; one that was killed is among them
-        until the middleware misses it.
+    :param find_servers: identities of those who may answer, as they were at most so many seconds
+        ago; one that was killed is among them until the middleware misses it.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class Exchange:
         send: Callable[['Exchange'], None],
         find_timeout_s: float,
         nobody: Callable[[], ServerNotFound],
-        find_servers: Callable[[], frozenset[bytes]],
+        find_servers: Callable[[float], frozenset[bytes]],
     ) -> None:
         now = time.monotonic()
         self.asked = asked
@@ -82,11 +84,11 @@ class Exchange:
 
     def _is_still_there(self) -> bool:
         """Whether one of those is there who were when it was sent: others know nothing of it."""
-        return not self._servers or bool(self._servers & self._find_servers())
+        return not self._servers or bool(self._servers & self._find_servers(SERVERS_PERIOD_S))
 
     def _start(self) -> None:
         self._is_sent = True
-        self._servers = self._find_servers()
+        self._servers = self._find_servers(0.0)
         try:
             self._send(self)
         except RCLError as error:

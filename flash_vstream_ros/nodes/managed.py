@@ -85,12 +85,12 @@ class ManagedNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Serve."""
         del state
-        return self._change('activate', self._work.activate)
+        return self._change('activate', lambda: self._work.activate())
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop serving."""
         del state
-        return self._change('deactivate', self._work.deactivate)
+        return self._change('deactivate', lambda: self._work.deactivate())
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the model."""
@@ -111,7 +111,6 @@ class ManagedNode(LifecycleNode):
         try:
             self._work = self._make_work(self, self.config)
         except BaseException:
-            self._work = None
             self._release()
             raise
 

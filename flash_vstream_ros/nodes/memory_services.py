@@ -18,7 +18,7 @@ from flash_vstream_ros.nodes.memory_store import PREVIOUS_NAME, MemoryStore
 from flash_vstream_ros.nodes.running import Worker
 from flash_vstream_ros.srv import LoadMemory, SaveMemory
 
-SAVE_FAULTS = (ValueError, OSError, RuntimeError)  # the last: of the device
+SAVE_FAULTS = (ValueError, OSError, RuntimeError, MemoryError)  # the last but one: of the device
 KEPT = 'what was saved before is unharmed'
 
 
@@ -85,7 +85,10 @@ class MemoryServices:
     def save_previous(self) -> None:
         """Save a stream that ends, where saving is on. On the worker."""
         if self._config.autosave_minutes or self._config.save_at_shutdown:
-            self._try_to_save(PREVIOUS_NAME)
+            if self._is_saving:  # copies must not pile up
+                self._say_not_saved(TimeoutError('the save before is not done yet'))
+            else:
+                self._try_to_save(PREVIOUS_NAME)
 
     def stop(self) -> None:
         """Save at the end where that is wanted; the worker has stopped."""
@@ -95,12 +98,16 @@ class MemoryServices:
         self._saver.stop()
 
     @property
+    def _is_saving(self) -> bool:
+        return self._saving is not None and not self._saving.done()
+
+    @property
     def _has_changed(self) -> bool:
         now = (self._live.memory_id, self._live.newest_stamp_ns)
         return now[1] > 0 and now != self._saved
 
     def _autosave(self) -> None:
-        if self._saving is not None and not self._saving.done():  # copies must not pile up
+        if self._is_saving:  # copies must not pile up
             self._node.get_logger().warning(
                 'memory not saved: the save before is not done yet; a slower disk wants a longer '
                 'autosave_minutes',

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The folder in which a frame handler's memories are saved: names in, files in that folder out."""
 
+import contextlib
 import itertools
 import re
 import time
@@ -55,8 +56,9 @@ class MemoryStore:
             self._is_clean = True
             before = time.time() - _ABANDONED_S
             for path in self._folder.glob('.*.safetensors.*.part'):
-                if path.stat().st_mtime < before:  # else another process may be writing it
-                    path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # it is another's, or gone
+                    if path.stat().st_mtime < before:  # else another process may be writing it
+                        path.unlink()
 
     def set_aside(self, path: Path) -> Path:
         """Rename a file that cannot be used, so that saving does not overwrite it.

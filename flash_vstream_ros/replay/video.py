@@ -83,7 +83,7 @@ class VideoRecording:
         read_ns = newest_ns + self._period_ns - self.start_ns
         if self.duration_ns - read_ns < MISSING_END_NS:
             return ''
-        if self.path.suffix.lower() in matroska.SUFFIXES and not matroska.is_cut_off(self.path):
+        if self.path.suffix.lower() in matroska.SUFFIXES and not matroska.is_damaged(self.path):
             return ''  # its duration is that of its longest track, and the count a guess from it
         return (
             f'{self.path}: cut off or damaged: {frames} of {self.frame_count} frames could be '

@@ -155,11 +155,11 @@ class Extraction:
         self._out.mkdir(parents=True, exist_ok=True)
         # Shown on a terminal only.
         for name, path in tqdm(recordings.items(), unit='recording', disable=None):
-            source = identity(Path(path))
-            if self._is_done(find_features(self._out, name), source):
-                self._skipped += 1
-                continue
             try:
+                source = identity(Path(path))
+                if self._is_done(find_features(self._out, name), source):
+                    self._skipped += 1
+                    continue
                 stream = _Stream(name, open_one(path), source)
             except (OSError, ValueError) as error:
                 self._fail(str(error))
@@ -183,7 +183,7 @@ class Extraction:
         if bool(self._still_frames.threshold) != ('still_threshold' in there.about):
             return False
         # Files of an earlier version do not say where they come from.
-        known = {'topic': '', 'source': source} | there.about
+        known = {'topic': self._about['topic'], 'source': source} | there.about
         return all(known.get(k) == v for k, v in (self._about | {'source': source}).items())
 
     def _fail(self, reason: str) -> None:

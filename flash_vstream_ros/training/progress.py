@@ -23,6 +23,7 @@ FREE_KEYS = (
     'memory_cache',
     'save_dtype',
 )
+_ADDED = {'compile': False}  # keys that a run of an earlier version does not name
 _ABOUT = 'run.json'
 
 
@@ -55,7 +56,7 @@ class RunState:
         return self._folder / f'step-{step:08d}'
 
     def _check(self, path: Path) -> None:
-        began = read_json(path / _ABOUT)
+        began = _ADDED | read_json(path / _ABOUT)
         for key in began.keys() | self._values.keys():
             if began.get(key) != self._values.get(key):
                 raise ValueError(

@@ -132,7 +132,9 @@ def test_without_a_timeout_the_end_of_the_question_handler_ends_the_waiting(name
 
 def test_a_question_handler_that_does_not_know_the_goal_was_started_anew():
     """It answers with an empty answer, whose status reads as OK."""
-    exchange = Exchange(SimpleNamespace(timeout_s=None), bool, print, 1.0, str, frozenset)
+    exchange = Exchange(
+        SimpleNamespace(timeout_s=None), bool, print, 1.0, str, lambda age_s: frozenset()
+    )
     done = Future()
     response = AskAction.Impl.GetResultService.Response(status=GoalStatus.STATUS_UNKNOWN)
     assert response.result.answer.status == Answer.OK
@@ -146,7 +148,7 @@ def test_another_question_handler_in_the_place_of_a_killed_one_ends_the_waiting(
     """It serves, and knows nothing of what was asked before."""
     servers = [frozenset([b'killed'])]
     exchange = Exchange(
-        SimpleNamespace(timeout_s=None), lambda: True, print, 1.0, str, lambda: servers[-1]
+        SimpleNamespace(timeout_s=None), lambda: True, print, 1.0, str, lambda age_s: servers[-1]
     )
     exchange.look()
     servers.append(frozenset([b'killed', b'new']))  # listed until it is missed

@@ -157,3 +157,16 @@ def test_sound_that_lasts_longer_is_no_damage(tmp_path: Path, name: str) -> None
     cut_off(path, 0.9)
     assert stamps(recording)
     assert 'frames could be read' in recording.ended_early
+
+
+@pytest.mark.parametrize('begins', [0.3, 0.5])
+def test_an_end_of_matroska_without_frames_is_said(tmp_path: Path, begins: float) -> None:
+    """As of a download that was given its space at once."""
+    path = write_video(tmp_path / 'clip.mkv', 200, code='MJPG')
+    data = bytearray(path.read_bytes())
+    begin = round(begins * len(data))
+    data[begin:] = bytes(len(data) - begin)
+    path.write_bytes(data)
+    recording = VideoRecording(path)
+    assert len(stamps(recording)) < 200
+    assert 'cut off or damaged' in recording.ended_early

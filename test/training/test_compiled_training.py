@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training with ``compile`` is the same training."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -29,6 +31,7 @@ def jobs(checkpoint, data, tmp_path):
     torch.compiler.reset()
 
 
+@pytest.mark.skipif(shutil.which('g++') is None, reason='torch.compile needs a C++ compiler')
 def test_a_compiled_model_has_the_same_losses_gradients_and_names(jobs):
     plain, compiled = jobs
     assert list(plain.model.state_dict()) == list(compiled.model.state_dict())

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import resource
-import shutil
 
 import cv2
 import numpy as np
@@ -12,8 +11,6 @@ from flash_vstream_ros.__main__ import main
 from flash_vstream_ros.data.features import open_features
 from flash_vstream_ros.data.tower import tower_id
 from flash_vstream_ros.replay.recorded_frame import RecordedFrame
-from flash_vstream_ros.simulator.description import PatrolDescription
-from flash_vstream_ros.simulator.writing import Form, write_patrol
 from flash_vstream_ros.training.extract import Extraction
 
 S = 1_000_000_000
@@ -266,26 +263,6 @@ def test_wrong_use_is_said(checkpoint, tmp_path, capsys):
     assert 'expected recordings, found none' in capsys.readouterr().err
     with pytest.raises(SystemExit, match='2'):
         main([*command, '--batch', '0'])
-
-
-def test_what_another_recording_of_the_name_gave_is_extracted_again(checkpoint, tmp_path):
-    folder, out = tmp_path / 'data', tmp_path / 'features'
-    words = ['extract', str(folder), '--model', str(checkpoint), '--out', str(out)]
-
-    def extract_one(seed, minutes):
-        about = PatrolDescription(seed, minutes * 60.0, 1.0, (64, 48))
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        write_patrol(folder / 'patrol.json', about, Form('description'))
-        assert main(words) == 0
-        return open_features(out / 'patrol.safetensors').read(3)
-
-    first = extract_one(1, 1)
-    assert torch.equal(extract_one(1, 1), first)
-    assert not torch.equal(extract_one(2, 1), first)
-    other = extract_one(1, 2)
-    assert torch.equal(other, first)
-    assert len(open_features(out / 'patrol.safetensors').stamps_ns) == 120
 
 
 def test_the_topic_belongs_to_the_features(extract):
