@@ -2,7 +2,6 @@
 """Plays a recording into the camera topic, as a camera would, and asks questions on the way."""
 
 import argparse
-import contextlib
 import json
 import sys
 import threading
@@ -198,8 +197,6 @@ class ReplayClient(Node):
     def _check_fault(self) -> None:
         if self.fault is not None:
             raise RuntimeError(f'the replay client failed: {self.fault!r}') from self.fault
-        if not self.context.ok():
-            raise RuntimeError('told to stop')
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -285,12 +282,13 @@ def main() -> int:
 
 
 def _spin(executor: SingleThreadedExecutor, client: ReplayClient) -> None:
-    with contextlib.suppress(ExternalShutdownException, KeyboardInterrupt):
-        try:
-            executor.spin()
-        except (ValueError, RuntimeError) as error:
-            client.fault = error
-            raise
+    try:
+        executor.spin()
+    except (ExternalShutdownException, KeyboardInterrupt):
+        client.fault = InterruptedError('told to stop')
+    except (ValueError, RuntimeError) as error:
+        client.fault = error
+        raise
 
 
 if __name__ == '__main__':

@@ -39,7 +39,7 @@ class _Watch:
     deadline: float
     period_s: float
     due: float = 0.0  # when it may be asked again
-    seen: tuple | None = None  # the memory it was asked about last
+    seen: tuple[int, int] | None = None  # memory_id and frames of what it was asked about last
     asked: int = 0
     wake: Future | None = None
     pending: PendingQuestion | None = None
@@ -170,6 +170,8 @@ class Watching:
         watch.pending = None
         if answer.status == Answer.OK:
             watch.asked += 1
+            # A newer one, where one came before the work began
+            watch.seen = (answer.memory_id, answer.frames_seen)
         elif answer.status in (Answer.BUSY, Answer.TIMEOUT):
             watch.seen = None  # the same memory is worth another try
         return answer
@@ -195,9 +197,11 @@ class Watching:
     def _is_new(self, watch: _Watch) -> bool:
         """Whether there is another memory than it was asked about last."""
         memory = self._memories.newest(watch.question.camera)
-        key = None if memory is None else memory.snapshot.key
-        is_new = key != watch.seen
-        watch.seen = key
+        if memory is None:
+            return False
+        content = (memory.snapshot.memory_id, memory.snapshot.frames_written)
+        is_new = content != watch.seen
+        watch.seen = content
         return is_new
 
 

@@ -5,6 +5,7 @@ from concurrent.futures import Future as Job
 from types import SimpleNamespace
 
 import pytest
+import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from robots import S, image_message, picture, wait_until
 from spun_nodes import SpunNode
@@ -36,6 +37,8 @@ class Idle:
 
 class Model:
     """Says which snapshots it has read."""
+
+    device = torch.device('cpu')
 
     def __init__(self, clock: Idle) -> None:
         self._clock = clock
