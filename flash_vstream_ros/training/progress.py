@@ -56,7 +56,8 @@ class RunState:
         return self._folder / f'step-{step:08d}'
 
     def _check(self, path: Path) -> None:
-        began = _ADDED | read_json(path / _ABOUT)
+        added = {key: value for key, value in _ADDED.items() if key in self._values}
+        began = added | read_json(path / _ABOUT)
         for key in began.keys() | self._values.keys():
             if began.get(key) != self._values.get(key):
                 raise ValueError(
