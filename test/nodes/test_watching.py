@@ -71,6 +71,7 @@ def seen(start, planner):
     start('question_handler')
     camera = FilmedBy(planner)
     camera.show(1)
+    planner.ask(min_stamp_ns=S)  # the question handler has it as well
     return camera
 
 
