@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,10 +75,17 @@ class FeatureFile:
         :returns: (frames, P, P, D) in the type of the file.
         """
         with safe_open(self.path, 'pt') as file:
-            feature = file.get_slice('feature')
-            # (N, D) in the published data's images
-            rows = feature[:frames] if len(feature.get_shape()) == 3 else feature[:][None]
+            rows = feature_rows(file)[:frames]
         return rows.unflatten(1, (self.side, self.side))
+
+
+def feature_rows(file: Any) -> Any:
+    """What an open file of features holds, to be sliced by frames: (T, N, D).
+
+    Of the published data's images, (N, D) in the file, it is one frame.
+    """
+    rows = file.get_slice('feature')
+    return rows if len(rows.get_shape()) == 3 else rows[:][None]
 
 
 def find_features(folder: Path, media: str) -> Path:

@@ -112,7 +112,7 @@ def _walk(folder: Path) -> Iterator[Path]:
     for path in entries:
         if path.is_dir():
             yield from [path] if _is_recording(path) else _walk(path)
-        elif _is(path, (*VIDEO_SUFFIXES, *BAG_SUFFIXES)) or is_description(path):
+        elif _is(path, (*VIDEO_SUFFIXES, *BAG_SUFFIXES)) or _is_description(path):
             yield path
 
 
@@ -122,7 +122,7 @@ def _is_recording(folder: Path) -> bool:
     return is_bag or any(_is(path, IMAGE_SUFFIXES) for path in folder.iterdir())
 
 
-def is_description(path: Path) -> bool:
+def _is_description(path: Path) -> bool:
     """Whether a file describes a stream of the simulator."""
     if path.suffix != '.json':
         return False

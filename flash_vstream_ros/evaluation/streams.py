@@ -10,7 +10,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from flash_vstream_ros.core.pipeline import FlashVStream
-from flash_vstream_ros.data.features import FeatureFile, find_features, open_features
+from flash_vstream_ros.data.features import FeatureFile, feature_rows, find_features, open_features
 from flash_vstream_ros.data.recordings import find_recording
 from flash_vstream_ros.evaluation.dataset import StreamQuestion
 from flash_vstream_ros.replay.due_frames import DueFrames
@@ -58,9 +58,7 @@ class StoredStream:
     def __iter__(self) -> Iterator[tuple[int, Tensor]]:
         stamps_ns = self.file.stamps_ns.tolist()
         with safe_open(self.file.path, 'pt') as file:
-            rows = file.get_slice('feature')
-            if len(rows.get_shape()) == 2:  # (N, D) in the published data's images
-                rows = rows[:][None]
+            rows = feature_rows(file)
             for begin in range(0, len(stamps_ns), _ROWS):
                 # (n, N, D) -> (n, P, P, D); float32, in which memories compute
                 maps = rows[begin : begin + _ROWS].unflatten(1, (self.side, self.side)).float()

@@ -174,8 +174,9 @@ class Gathering:
 
     def _memory_topics(self, handler: NodeFacts) -> dict[str, str]:
         """Topics that the question handler reads -> how a question names them."""
-        if not handler.count and self._graph.memories():
-            return dict.fromkeys(self._graph.memories(), '')
+        published = [] if handler.count else self._graph.memories()
+        if published:
+            return dict.fromkeys(published, '')
         declared = handler.parameters.get('memories') or ['memory']
         if len(declared) > 1:
             return {self._graph.full_name(name): name for name in declared}

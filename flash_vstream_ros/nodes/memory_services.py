@@ -107,14 +107,19 @@ class MemoryServices:
         return now[1] > 0 and now != self._saved
 
     def _autosave(self) -> None:
+        if self._has_changed:
+            self._worker.submit(self._save_in_time).add_done_callback(self._report)
+
+    def _save_in_time(self) -> None:
+        """Save by time. On the worker, as other saves begin, so that none begins beside it."""
         if self._is_saving:  # copies must not pile up
             self._node.get_logger().warning(
                 'memory not saved: the save before is not done yet; a slower disk wants a longer '
                 'autosave_minutes',
                 throttle_duration_sec=60.0,
             )
-        elif self._has_changed:
-            self._saving = self._worker.submit(self._try_to_save, '')
+        else:
+            self._save_apart('')
 
     def _try_to_save(self, name: str) -> None:
         """Save for nobody who waits for it: what must go on goes on where that fails."""

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from gpu_stand_in import write_as_a_gpu
 from memory_samples import (
     S,
     assert_same,
@@ -28,15 +29,6 @@ def spoiled(value: float) -> torch.Tensor:
     feature = random_features(1, seed=77)[0]
     feature[3, 5, 2] = value
     return feature
-
-
-def commit(memory: StarMemory, feature: torch.Tensor, stamp_ns: int) -> None:
-    """Write as on a GPU, where nobody waits to learn whether the feature is good."""
-    memory._feature.copy_(feature)
-    memory._stamp_ns.fill_(stamp_ns)
-    with torch.no_grad():
-        memory._commit()
-    memory.newest_stamp_ns = stamp_ns
 
 
 def assert_refused(memory: StarMemory, feature: torch.Tensor, stamp_ns: int, *said: str) -> None:
@@ -137,7 +129,7 @@ def test_the_flag_of_the_device_leaves_the_state_and_is_raised_once(value, count
     for one in (memory, twin):
         fill(one, recurring_scenes(count))
     before = state_bits(memory)
-    commit(memory, spoiled(value), 500 * S)
+    write_as_a_gpu(memory, spoiled(value), 500 * S)
     after = state_bits(memory)
     changed = {name for name in before if after[name] != before[name]}
     assert changed == {'refused_ns', 'newest_stamp_ns'}
@@ -154,9 +146,9 @@ def test_frames_refused_by_the_flag_among_good_ones_leave_no_trace():
     memory, twin = make_memory(), make_memory()
     for frame, feature in enumerate(recurring_scenes(90)):
         if frame % 3 == 0:
-            commit(memory, spoiled(BAD_VALUES[frame % 5]), S * (2 * frame + 1))
+            write_as_a_gpu(memory, spoiled(BAD_VALUES[frame % 5]), S * (2 * frame + 1))
         for one in (memory, twin):
-            commit(one, feature, S * (2 * frame + 2))
+            write_as_a_gpu(one, feature, S * (2 * frame + 2))
     with pytest.raises(ValueError, match=str(S * (2 * 87 + 1))):
         memory.snapshot()
     assert_same(memory.snapshot(), twin.snapshot())
@@ -165,7 +157,7 @@ def test_frames_refused_by_the_flag_among_good_ones_leave_no_trace():
 def test_the_flag_and_the_check_at_once_refuse_the_same():
     for value in (*BAD_VALUES, 65_504.0, 0.0):
         at_once, flagged = make_memory(), make_memory()
-        commit(flagged, spoiled(value), S)
+        write_as_a_gpu(flagged, spoiled(value), S)
         try:
             at_once.write(spoiled(value), S)
         except ValueError:
@@ -178,7 +170,7 @@ def test_a_refused_frame_on_cuda_is_said_at_the_next_read(device):
     memory = make_memory(device=device)
     fill(memory, recurring_scenes(7).to(device))
     if device.type == 'cpu':
-        commit(memory, spoiled(float('nan')), 500 * S)
+        write_as_a_gpu(memory, spoiled(float('nan')), 500 * S)
     else:
         memory.write(spoiled(float('nan')).to(device), 500 * S)
     with pytest.raises(ValueError, match=f'{500 * S}.*left out'):
@@ -188,7 +180,7 @@ def test_a_refused_frame_on_cuda_is_said_at_the_next_read(device):
 
 def test_a_reset_drops_the_flag():
     memory = make_memory()
-    commit(memory, spoiled(float('nan')), 500 * S)
+    write_as_a_gpu(memory, spoiled(float('nan')), 500 * S)
     memory.reset()
     memory.write(spoiled(0.0), 1)
     assert memory.snapshot().newest_stamp_ns == 1
@@ -197,7 +189,7 @@ def test_a_reset_drops_the_flag():
 def test_a_memory_whose_newest_frame_a_gpu_refused_is_saved_and_read(tmp_path):
     memory = make_memory()
     fill(memory, random_features(5, seed=3))
-    commit(memory, spoiled(math.nan), 1_000 * S)
+    write_as_a_gpu(memory, spoiled(math.nan), 1_000 * S)
     with pytest.raises(ValueError, match='finite'):
         memory.snapshot()
     memory.save(tmp_path / 'memory')

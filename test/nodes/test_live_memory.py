@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from gpu_stand_in import write_as_a_gpu
 from robots import S, picture, wait_until
 
 from flash_vstream_ros.core.config import FrameHandlerConfig
@@ -42,15 +43,6 @@ class Live:
 @pytest.fixture
 def live(spun, vstream):
     return Live(spun, vstream)
-
-
-def write_as_a_gpu(memory: StarMemory, feature: torch.Tensor, stamp_ns: int) -> None:
-    """Without waiting to learn whether the feature is good."""
-    memory._feature.copy_(feature)
-    memory._stamp_ns.fill_(stamp_ns)
-    with torch.no_grad():
-        memory._commit()
-    memory.newest_stamp_ns = stamp_ns
 
 
 def test_a_frame_that_a_gpu_refuses_is_counted_once_and_shown_nowhere(live, vstream, monkeypatch):
