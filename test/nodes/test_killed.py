@@ -71,7 +71,8 @@ def test_a_frame_handler_killed_in_any_phase_leaves_its_last_memory_to_ask_about
         camera.publisher.publish(camera.message(3))
         wait_until(lambda p=phase: 'HELD' in held[p].output(), f'it stops while {phase}')
     ask = {'min_stamp_ns': 2 * S, 'max_new_tokens': 20}
-    assert planner.ask(camera='encoding', **ask).status == Answer.OK
+    for phase in PHASES:  # it has found all of them, and has their memories
+        assert planner.ask(camera=phase, **ask).status == Answer.OK
     question = fill(Ask.Request(), QUESTION, camera='encoding', timeout_s=1.0, max_new_tokens=LONG)
     answering = planner.asking.call_async(question)
     for process in held.values():
