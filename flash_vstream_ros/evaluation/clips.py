@@ -4,30 +4,37 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from flash_vstream_ros.data.json_entries import read_entries
+from flash_vstream_ros.core.quoting import quote
+from flash_vstream_ros.data.json_entries import finite_number, read_entries
 
 # The question file -> the clip lists that may lie beside it: of vstream/, of vstream-realtime/.
 CLIP_LISTS = {
     'test_qa_ego4d.json': ('vs_ego.json', 'rvs_ego.json'),
     'test_qa_movienet.json': ('vs_movie.json', 'rvs_movie.json'),
 }
-_SHOT = re.compile(r'shot_(\d+)')
+IMAGES_A_SHOT = 3  # key frames of each shot in MovieNet, 0 to 2
+# A shot, or the file name of one of its key frames, as VStream-QA's questions have it.
+_SHOT = re.compile(r'shot_(\d{1,9})(?:_img_(\d)\.jpg)?')
+_EXPECTED = 'expected seconds, shot_0123 or shot_0123_img_0.jpg'
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A time in a video: seconds, or the number of a shot."""
+    """A time in a video: seconds, the number of a shot, or one of a shot's key frames.
+
+    :param image: which of the shot's key frames, 0 to 2; None: the whole shot, or seconds.
+    """
 
     value: float
     is_shot: bool
+    image: int | None = None
 
     @classmethod
     def parse(cls, value: Any, is_shot: bool = False) -> 'Moment':
-        """Read a number, or a text as ``12.5`` or ``shot_0123``.
+        """Read a number, or a text as ``12.5``, ``shot_0123`` or ``shot_0123_img_0.jpg``.
 
         :param is_shot: what a plain number is.
         :raises ValueError: it is neither.
@@ -35,14 +42,39 @@ class Moment:
         if isinstance(value, str):
             shot = _SHOT.fullmatch(value.strip())
             if shot:
-                return cls(int(shot[1]), True)
+                return cls(int(shot[1]), True, _image_of(shot[2]))
             try:
                 value = float(value)
             except ValueError:
-                raise ValueError(f'expected seconds or shot_0123, got {value!r}') from None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-            raise ValueError(f'expected seconds or shot_0123, got {value!r}')
-        return cls(float(value), is_shot)
+                raise ValueError(f'{_EXPECTED}, got {quote(value)}') from None
+        number = finite_number(value)
+        if number is None:
+            raise ValueError(f'{_EXPECTED}, got {quote(value)}')
+        return cls(number, is_shot)
+
+    @property
+    def frames(self) -> tuple[float, float]:
+        """First and last key frame of a shot's moment, counted from shot 0; else the seconds."""
+        if not self.is_shot:
+            return self.value, self.value
+        first = self.value * IMAGES_A_SHOT
+        if self.image is None:
+            return first, first + IMAGES_A_SHOT - 1
+        return first + self.image, first + self.image
+
+    def __str__(self) -> str:
+        if not self.is_shot:
+            return f'second {self.value:g}'
+        image = '' if self.image is None else f', image {self.image}'
+        return f'shot {self.value:g}{image}'
+
+
+def _image_of(digit: str | None) -> int | None:
+    if digit is None:
+        return None
+    if int(digit) >= IMAGES_A_SHOT:
+        raise ValueError(f'expected image 0 to {IMAGES_A_SHOT - 1} of a shot, got {digit}')
+    return int(digit)
 
 
 @dataclass(frozen=True)
@@ -53,7 +85,7 @@ class Clip:
     end: Moment
 
     def __post_init__(self) -> None:
-        if self.start.is_shot != self.end.is_shot or self.end.value < self.start.value:
+        if self.start.is_shot != self.end.is_shot or self.end.frames[1] < self.start.frames[0]:
             raise ValueError(f'clip: expected start before end, got {self.start} and {self.end}')
 
     def seconds(self, moment: Moment) -> float | None:
@@ -65,7 +97,7 @@ class Clip:
         return None if moment.is_shot else moment.value - self.start.value
 
     def share(self, moment: Moment) -> float | None:
-        """Share of the clip that is over when a shot is, 0 to 1; None: the time is in seconds.
+        """Share of the clip's key frames seen with a moment's last; None: it is in seconds.
 
         MovieNet has no seconds but the same number of key frames for each shot.
 
@@ -74,17 +106,17 @@ class Clip:
         self._check(moment)
         if not moment.is_shot:
             return None
-        shots = self.end.value - self.start.value + 1.0
-        return (moment.value - self.start.value + 1.0) / shots
+        first, last = self.start.frames[0], self.end.frames[1]
+        newest = min(moment.frames[1], last)  # a clip may end within a shot
+        return (newest - first + 1) / (last - first + 1)
 
     def _check(self, moment: Moment) -> None:
         if moment.is_shot != self.start.is_shot:
             raise ValueError(f'end_time: a clip from {self.start} has no time {moment}')
-        if not self.start.value <= moment.value <= self.end.value:
-            unit = 'shot' if moment.is_shot else 'second'
+        if moment.frames[1] < self.start.frames[0] or moment.frames[0] > self.end.frames[1]:
             raise ValueError(
-                f'end_time: {unit} {moment.value:g} lies beyond the stream, whose clip goes from '
-                f'{unit} {self.start.value:g} to {self.end.value:g}'
+                f'end_time: {moment} lies beyond the stream, whose clip goes from {self.start} '
+                f'to {self.end}'
             )
 
 

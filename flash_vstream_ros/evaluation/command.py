@@ -67,7 +67,8 @@ def add_evaluate(verbs: Any) -> None:
         help='of open answers: the same words, or what a language model behind OPENAI_BASE_URL, '
         'OPENAI_API_KEY and OPENAI_MODEL says (default: %(default)s)',
     )
-    add('--limit', type=_positive, metavar='N', help='the first N questions only')
+    text = 'answer the first N questions only; the report is of all answers in OUT'
+    add('--limit', type=_positive, metavar='N', help=text)
     _add_tunables(parser)
     parser.set_defaults(run=lambda arguments: _evaluate(parser, arguments))
 

@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from flash_vstream_ros.data.json_entries import read_entries
+from flash_vstream_ros.core.prompt import check_text
+from flash_vstream_ros.core.quoting import quote
+from flash_vstream_ros.data.json_entries import finite_number, read_entries
 from flash_vstream_ros.evaluation.clips import CLIP_LISTS, Clip, Moment, read_clips
 
 SCENE = 'Scene Summary'
@@ -29,6 +30,7 @@ YES_NO_TYPES = (OCCURRENCE, SEQUENCE)
 GROUPS = ('closed', 'open', 'unanswerable')
 SIMULATED = 'questions.json'
 PARTS = ('', 'vstream', 'vstream-realtime')  # folders of VStream-QA
+LATEST_S = 1e9  # 31 years: its nanoseconds are a stamp
 _TEXTS = ('id', 'question', 'answer')
 
 
@@ -37,13 +39,15 @@ class StreamQuestion:
     """One question, when it is asked and what is true.
 
     :param set_name: of the file it is from; (set_name, id) is unique.
-    :param video: name of its stream; ``video_name`` is another name the recording may have.
+    :param video: name of its stream.
+    :param video_name: another name the recording may have; of a clip, that of its source.
     :param answer_type: one of :data:`TYPES`.
     :param at_s: when it is asked, seconds after the recording's first frame; or else
     :param at_share: when, as a share of the recording's frames.
     :param choices: the answer is one of these, where given.
     :param answerable: False: what it is about was never seen, and ``answer`` says so.
     :param event_times: first and last second of each event it is about.
+    :param clip: what its stream is cut from ``video_name``; None: nothing is said of that.
     :param file: that it is from, and ``line``.
     :raises ValueError: a value is out of range.
     """
@@ -60,6 +64,7 @@ class StreamQuestion:
     choices: tuple[str, ...] = ()
     answerable: bool = True
     event_times: tuple[tuple[float, float], ...] = ()
+    clip: Clip | None = None
     file: Path = Path()
     line: int = 0
 
@@ -75,10 +80,14 @@ class StreamQuestion:
             )
         if (self.at_s is None) == (self.at_share is None):
             raise ValueError(f'at: expected seconds or a share, got {self.at_s}, {self.at_share}')
-        if self.at_s is not None and not (isfinite(self.at_s) and self.at_s >= 0.0):
+        if self.at_s is not None and not 0.0 <= self.at_s <= LATEST_S:
             raise ValueError(f'end_time: expected 0 or more seconds of stream, got {self.at_s}')
-        if len(set(self.choices)) < len(self.choices) or not all(map(str.strip, self.choices)):
-            raise ValueError(f'choices: expected different texts, got {list(self.choices)}')
+        are_texts = all(map(str.strip, self.choices))
+        # A single choice would be chosen whatever the stream shows.
+        if len(self.choices) == 1 or len(set(self.choices)) < len(self.choices) or not are_texts:
+            raise ValueError(
+                f'choices: expected different texts, two or more or none, got {list(self.choices)}'
+            )
         if self.choices and self.answer not in self.choices:
             raise ValueError(f'answer: expected one of {list(self.choices)}, got {self.answer!r}')
         for first, last in self.event_times:
@@ -164,7 +173,8 @@ def _question_of(entry: Any, set_name: str, clips: Mapping[str, Clip] | None) ->
     texts = {key: _text(entry, key) for key in _TEXTS}
     name = _text(entry, 'video_name')
     video = _text(entry, 'video_id') if 'video_id' in entry else name
-    at_s, at_share = _asked_at(entry, None if clips is None else _clip(clips, video))
+    clip = None if clips is None else _clip(clips, video)
+    at_s, at_share = _asked_at(entry, clip)
     kind = _text(entry, 'answer_type')
     return StreamQuestion(
         set_name,
@@ -176,6 +186,7 @@ def _question_of(entry: Any, set_name: str, clips: Mapping[str, Clip] | None) ->
         choices=_choices(entry),
         answerable=_answerable(entry),
         event_times=_event_times(entry),
+        clip=clip,
         **texts,
     )
 
@@ -198,11 +209,11 @@ def _asked_at(entry: Mapping[str, Any], clip: Clip | None) -> tuple[float | None
         return clip.seconds(moment), clip.share(moment)
     if moment.is_shot:
         raise ValueError(f'end_time: {entry["end_time"]!r} needs the clip list of VStream-QA')
-    length = entry.get('duration')
-    is_number = isinstance(length, int | float) and not isinstance(length, bool)
-    if is_number and moment.value > length:
+    length_s = finite_number(entry.get('duration'))
+    if length_s is not None and moment.value > length_s:
         raise ValueError(
-            f'end_time: {moment.value:g} s lies beyond the stream, whose duration is {length:g} s'
+            f'end_time: {moment.value:g} s lies beyond the stream, whose duration is '
+            f'{length_s:g} s'
         )
     return moment.value, None
 
@@ -214,14 +225,17 @@ def _text(entry: Mapping[str, Any], key: str) -> str:
     if key in ('id', 'video_id') and type(value) is int:
         return str(value)
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f'{key}: expected a text, got {value!r}')
+        raise ValueError(f'{key}: expected a text, got {quote(value)}')
+    check_text(key, value)
     return value.strip()
 
 
 def _choices(entry: Mapping[str, Any]) -> tuple[str, ...]:
     choices = entry.get('choices', [])
     if not isinstance(choices, list) or not all(isinstance(c, str) for c in choices):
-        raise ValueError(f'choices: expected a list of texts, got {choices!r}')
+        raise ValueError(f'choices: expected a list of texts, got {quote(choices)}')
+    for choice in choices:
+        check_text('choices', choice)
     return tuple(choices)
 
 
@@ -235,8 +249,9 @@ def _answerable(entry: Mapping[str, Any]) -> bool:
 def _event_times(entry: Mapping[str, Any]) -> tuple[tuple[float, float], ...]:
     times = entry.get('event_times', [])
     try:
-        return tuple((float(first), float(last)) for first, last in times)
+        read = tuple((finite_number(first), finite_number(last)) for first, last in times)
     except (TypeError, ValueError):
-        raise ValueError(
-            f'event_times: expected [[first, last], ...] seconds, got {times!r}'
-        ) from None
+        read = ((None, None),)
+    if any(None in pair for pair in read):
+        raise ValueError(f'event_times: expected [[first, last], ...] seconds, got {quote(times)}')
+    return read

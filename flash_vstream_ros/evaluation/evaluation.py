@@ -10,12 +10,14 @@ from typing import Any
 from flash_vstream_ros.core.checkpoint_files import resolve_folder
 from flash_vstream_ros.core.config import FrameHandlerConfig, QuestionHandlerConfig
 from flash_vstream_ros.core.pipeline import FlashVStream
+from flash_vstream_ros.data.features import open_features
 from flash_vstream_ros.data.tower import tower_id
 from flash_vstream_ros.evaluation.dataset import StreamQuestion, find_question_files, read_dataset
 from flash_vstream_ros.evaluation.inputs import Source, StreamInput, make_input
 from flash_vstream_ros.evaluation.json_lines import JsonLines
 from flash_vstream_ros.evaluation.run_folder import (
     ANSWERS,
+    FolderLock,
     checkpoint_digest,
     file_digest,
     settle,
@@ -28,6 +30,7 @@ from flash_vstream_ros.evaluation.runner import (
     by_stream,
     key_of,
 )
+from flash_vstream_ros.evaluation.stored_features import StoredFeatures
 from flash_vstream_ros.evaluation.streams import (
     RecordedStream,
     StoredStream,
@@ -52,7 +55,7 @@ class EvaluationConfig:
     :param inputs: names of inputs, each with its own checkpoint, or None.
     :param features: folder of stored features; None: recordings are encoded.
     :param path: ``streaming``, or ``whole``: each memory from the whole video at once.
-    :param limit: so many questions only, the first; None: all.
+    :param limit: answer so many questions only, the first; None: all.
     """
 
     model: str
@@ -73,7 +76,8 @@ class Evaluation:
     """Reads data and models, then answers what has no answer in the folder yet.
 
     :raises OSError: a file or recording is missing.
-    :raises ValueError: the data, a model or the results of an earlier run cannot be used.
+    :raises ValueError: the data, a model or the results of an earlier run cannot be used, or
+        another evaluation writes there.
     """
 
     def __init__(self, config: EvaluationConfig) -> None:
@@ -81,6 +85,7 @@ class Evaluation:
         self.questions = read_dataset(config.data)[: config.limit]
         self._streams = by_stream(self.questions)
         self._paths = {id(group): self._find(group) for group in self._streams}
+        self._stored = self._describe_features()
         self._models = {
             model: FlashVStream.from_pretrained(
                 model, config.device, config.dtype, quantization=config.quantization
@@ -90,7 +95,9 @@ class Evaluation:
         self._towers = {model: tower_id(resolve_folder(model)) for model in self._models}
         self.inputs = {name: own or config.model for name, own in config.inputs.items()}
         self._check_budgets()
-        self._settle()
+        self.lock = FolderLock(config.out)
+        with self.lock:
+            self._settle()
 
     def _check_budgets(self) -> None:
         budgets = {model: vstream.geometry.tokens for model, vstream in self._models.items()}
@@ -109,13 +116,21 @@ class Evaluation:
         ask_times(_naming(group[0], StoredStream, path), group)
         return path
 
+    def _describe_features(self) -> StoredFeatures | None:
+        if self.config.features is None:
+            return None
+        groups = {f'{group[0].set_name}/{group[0].video}': group for group in self._streams}
+        return StoredFeatures.of(
+            {name: open_features(self._paths[id(group)]) for name, group in groups.items()}
+        )
+
     def _settle(self) -> None:
-        config = self.config
+        config, stored = self.config, self._stored
         settings = {
             'data': file_digest(find_question_files(config.data)),
             'path': config.path,
-            'source': 'recordings' if config.features is None else 'features',
-            'sample_rate': config.sample_rate,
+            'source': 'features' if stored else 'recordings',
+            'sample_rate': stored.sample_rate if stored else config.sample_rate,
             'max_new_tokens': config.max_new_tokens,
             'dtype': sorted({str(v.projector[0].weight.dtype) for v in self._models.values()}),
             'quantization': config.quantization,
@@ -125,11 +140,17 @@ class Evaluation:
             name: {
                 'weights': digests[model],
                 'retrained': name == 'star' or config.inputs[name] is not None,
-                'description': self._make(name, None).description,
+                'model': model,
+                'description': self._describe(name),
             }
             for name, model in self.inputs.items()
         }
-        settle(config.out, settings, inputs)
+        settle(config.out, settings, inputs, stored.digests if stored else {})
+
+    def _describe(self, name: str) -> str:
+        """What an input shows of these streams, whose maps may be smaller than the encoder's."""
+        side = self._stored.side if self._stored else None
+        return _naming(self.questions[0], self._make, name, side).description
 
     def _make(self, name: str, side: int | None) -> StreamInput:
         vstream = self._models[self.inputs[name]]
@@ -145,9 +166,10 @@ class Evaluation:
         :param progress: goes around the new answers, as tqdm does.
         :returns: a record of each answer to these questions, those of earlier runs included.
         :raises OSError: a result cannot be written; all before it are kept.
-        :raises ValueError: a stream cannot be used; the question's file and line are named.
+        :raises ValueError: a stream cannot be used; the question's file and line are named. Or
+            another evaluation writes here.
         """
-        with JsonLines(self.config.out / ANSWERS) as answers:
+        with self.lock, JsonLines(self.config.out / ANSWERS) as answers:
             done = {key_of(record) for record in answers.records}
             for record in progress(self._answer(done)):
                 answers.append(record)

@@ -4,6 +4,7 @@
 import argparse
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,11 @@ from typing import Any
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from flash_vstream_ros.evaluation.dataset import StreamQuestion
 from flash_vstream_ros.evaluation.evaluation import Evaluation, EvaluationConfig
 from flash_vstream_ros.evaluation.inputs import INPUTS
 from flash_vstream_ros.evaluation.json_lines import JsonLines
-from flash_vstream_ros.evaluation.llm_judge import (
-    LanguageModelJudge,
-    judge_answers,
-    with_verdicts,
-)
+from flash_vstream_ros.evaluation.judgements import judge_answers, with_verdicts
+from flash_vstream_ros.evaluation.llm_judge import LanguageModelJudge
 from flash_vstream_ros.evaluation.plots import import_pyplot, write_plots
 from flash_vstream_ros.evaluation.report import REPORT, write_report
 from flash_vstream_ros.evaluation.run_folder import ANSWERS, JUDGEMENTS, read_settings
@@ -75,11 +72,12 @@ def run_evaluation(arguments: argparse.Namespace) -> int:
     judge = LanguageModelJudge.from_environment() if arguments.judge == 'llm' else None
     import_pyplot()
     evaluation = Evaluation(config)
-    with logging_redirect_tqdm([logging.getLogger()]):
+    with evaluation.lock, logging_redirect_tqdm([logging.getLogger()]):
         evaluation.run(partial(tqdm, unit='answer', disable=None))
-        records = _judged(config.out, evaluation.questions, judge)
-    summary = summarise(records, read_settings(config.out))
-    write_report(config.out, summary, write_plots(config.out, summary))
+        records = _judged(config.out, judge)
+        name = judge.model if judge else arguments.judge
+        summary = summarise(records, read_settings(config.out), name, config.limit)
+        write_report(config.out, summary, write_plots(config.out, summary))
     for name, item in summary['inputs'].items():
         logger.info('%s: %.1f %% right', name, 100 * item['overall']['share'])
     logger.info('%s', config.out / REPORT)
@@ -89,16 +87,16 @@ def run_evaluation(arguments: argparse.Namespace) -> int:
     return int(bool(failed))
 
 
-def _judged(
-    out: Path, questions: Sequence[StreamQuestion], judge: LanguageModelJudge | None
-) -> list[dict[str, Any]]:
-    """All answers in the folder to these questions, also of inputs of earlier runs."""
-    asked = {(question.set_name, question.id) for question in questions}
+def _judged(out: Path, judge: LanguageModelJudge | None) -> list[dict[str, Any]]:
+    """All answers in the folder, also of earlier runs, to whatever limit they were answered.
+
+    A report of fewer answers would take the place of one of more.
+    """
     with JsonLines(out / ANSWERS) as answers:
-        records = [r for r in answers.records if (r['set'], r['id']) in asked]
+        records = answers.records
     verdicts = {}
     if judge is not None:
-        with JsonLines(out / JUDGEMENTS) as judgements:
+        with closing(judge), JsonLines(out / JUDGEMENTS) as judgements:
             progress = partial(tqdm, unit='judgement', disable=None)
             verdicts = judge_answers(judge, records, judgements, progress)
     return with_verdicts(records, verdicts)

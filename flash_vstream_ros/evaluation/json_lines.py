@@ -69,7 +69,7 @@ class JsonLines:
 def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError as error:  # JSON and UTF-8 alike
+    except (ValueError, RecursionError) as error:  # JSON and UTF-8 alike
         raise ValueError(f'{path}, line {number}: not JSON: {error}') from error
     if not isinstance(record, dict):
         raise ValueError(f'{path}, line {number}: expected an object, got {record!r}')

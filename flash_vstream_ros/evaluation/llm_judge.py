@@ -3,23 +3,19 @@
 
 import ast
 import json
-import logging
 import os
 import re
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from math import isfinite
 from typing import Any
-
-from flash_vstream_ros.evaluation.json_lines import JsonLines
-
-logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 PAUSE_S = 1.0  # before the second attempt; twice as long before the third
-PARALLEL = 8  # requests under way at once
 TIMEOUT_S = 60.0
+LONGEST_PAUSE_S = 300.0  # that an endpoint may ask for
 LARGEST_SCORE = 5.0
 _BRACES = re.compile(r'\{[^{}]*\}')
 # The paper's task, in our words: correct yes or no, and a score of 0 to 5.
@@ -69,6 +65,14 @@ class LanguageModelJudge:
         self.model = model
         self._openai = openai
         self._pause_s = pause_s
+        self._closed = threading.Event()
+        self._refusals = (
+            openai.AuthenticationError,
+            openai.PermissionDeniedError,
+            openai.NotFoundError,
+            openai.BadRequestError,
+            openai.UnprocessableEntityError,
+        )
         # We count the attempts, as an answer that cannot be read costs one as well.
         self._client = openai.OpenAI(
             base_url=base_url, api_key=api_key, max_retries=0, timeout=TIMEOUT_S
@@ -95,28 +99,33 @@ class LanguageModelJudge:
     def judge(self, question: str, truth: str, answer: str) -> Verdict:
         """Judge one answer.
 
-        :raises ValueError: the endpoint refuses the key or does not know the model.
+        :raises ValueError: the endpoint refuses the key, the model or the form of the request.
         """
         message = ''
         for attempt in range(1, ATTEMPTS + 1):
+            if self._closed.is_set():
+                return Verdict(None, None, attempt - 1, f'interrupted; {message}')
+            pause_s = self._pause_s * 2 ** (attempt - 1)
             try:
                 correct, score = parse_verdict(self._ask(question, truth, answer))
-            except (
-                self._openai.AuthenticationError,
-                self._openai.PermissionDeniedError,
-                self._openai.NotFoundError,
-            ) as error:
+            except self._refusals as error:
                 raise ValueError(
                     f'--judge llm: {self._client.base_url} refuses model {self.model!r}: {error}; '
                     f'check OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL'
                 ) from error
             except (self._openai.OpenAIError, ValueError) as error:
                 message = f'{type(error).__name__}: {error}'
+                pause_s = max(pause_s, _asked_pause_s(error))
             else:
                 return Verdict(correct, score, attempt)
             if attempt < ATTEMPTS:
-                time.sleep(self._pause_s * 2 ** (attempt - 1))
+                self._closed.wait(pause_s)
         return Verdict(None, None, ATTEMPTS, message)
+
+    def close(self) -> None:
+        """End what is under way: no attempt is made any more."""
+        self._closed.set()
+        self._client.close()
 
     def _ask(self, question: str, truth: str, answer: str) -> str:
         request = _REQUEST.format(question=question, truth=truth, answer=answer)
@@ -133,6 +142,19 @@ class LanguageModelJudge:
             return completion.choices[0].message.content or ''
         except (AttributeError, TypeError, LookupError) as error:
             raise ValueError(f'the reply holds no text: {error!r}') from error
+
+
+def _asked_pause_s(error: Exception) -> float:
+    """Seconds that an endpoint asks to be left alone for, by Retry-After; 0: it does not."""
+    text = getattr(getattr(error, 'response', None), 'headers', {}).get('retry-after', '')
+    try:
+        pause_s = float(text)
+    except ValueError:
+        try:
+            pause_s = parsedate_to_datetime(text).timestamp() - time.time()
+        except ValueError:
+            return 0.0
+    return min(max(pause_s, 0.0), LONGEST_PAUSE_S) if isfinite(pause_s) else 0.0
 
 
 def parse_verdict(text: str) -> tuple[bool, float]:
@@ -157,96 +179,3 @@ def _read_braces(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return ast.literal_eval(text)  # many a model writes Python
-
-
-def judge_answers(
-    judge: LanguageModelJudge,
-    records: Sequence[Mapping[str, Any]],
-    judgements: JsonLines,
-    progress: Callable[..., Any] = iter,
-) -> dict[tuple[str, str, str], Verdict]:
-    """Judge open answers that have no verdict of this judge yet, and keep the verdicts.
-
-    Failed judgements of earlier runs are tried again.
-
-    :param records: answers of any group; those of other groups are left to the words.
-    :param judgements: where verdicts are kept.
-    :param progress: goes around the new verdicts, as tqdm does.
-    :returns: the newest verdict by (input, set, id), failed ones included.
-    :raises OSError: a verdict cannot be written; all before it are kept.
-    :raises ValueError: the endpoint refuses the key or does not know the model.
-    """
-    verdicts = _verdicts(judgements.records, judge.model)
-    waiting = [
-        record
-        for record in records
-        if record['group'] == 'open' and not _is_judged(verdicts.get(_key(record)))
-    ]
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        try:
-            for record, verdict in progress(_judged(pool, judge, waiting)):
-                judgements.append(_describe(judge.model, record, verdict))
-        finally:
-            pool.shutdown(cancel_futures=True)
-    return _verdicts(judgements.records, judge.model)
-
-
-def _judged(
-    pool: ThreadPoolExecutor, judge: LanguageModelJudge, records: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[Mapping[str, Any], Verdict]]:
-    futures = {
-        pool.submit(judge.judge, record['question'], record['truth'], record['answer']): record
-        for record in records
-    }
-    for future in as_completed(futures):
-        yield futures[future], future.result()
-
-
-def _describe(model: str, record: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
-    return {
-        'judge': model,
-        **{name: record[name] for name in ('input', 'set', 'id', 'question', 'truth', 'answer')},
-        'correct': verdict.correct,
-        'score': verdict.score,
-        'attempts': verdict.attempts,
-        'message': verdict.message,
-    }
-
-
-def _verdicts(
-    records: Sequence[Mapping[str, Any]], model: str
-) -> dict[tuple[str, str, str], Verdict]:
-    return {
-        _key(r): Verdict(r['correct'], r['score'], r['attempts'], r['message'])
-        for r in records
-        if r['judge'] == model
-    }
-
-
-def with_verdicts(
-    records: Sequence[Mapping[str, Any]], verdicts: Mapping[tuple[str, str, str], Verdict]
-) -> list[dict[str, Any]]:
-    """Put the judge's verdicts in the place of the comparison of words.
-
-    An answer whose judgement failed counts as wrong, and its ``judgement`` says ``failed``.
-    """
-    judged = []
-    for record in records:
-        verdict = verdicts.get(_key(record))
-        if verdict is None:
-            judged.append({**record, 'judgement': 'words', 'score': None})
-        else:
-            how = 'model' if _is_judged(verdict) else 'failed'
-            score = verdict.score
-            judged.append(
-                {**record, 'judgement': how, 'score': score, 'correct': bool(verdict.correct)}
-            )
-    return judged
-
-
-def _is_judged(verdict: Verdict | None) -> bool:
-    return verdict is not None and verdict.correct is not None
-
-
-def _key(record: Mapping[str, Any]) -> tuple[str, str, str]:
-    return (record['input'], record['set'], record['id'])

@@ -47,7 +47,8 @@ class Accuracy:
 class Estimate:
     """A number with its 95 % interval over streams, whose questions hang together.
 
-    :param streams: drawn again and again, with replacement, whole.
+    :param streams: drawn again and again, with replacement, whole; clips that are cut from one
+        source are one of them.
     :param low: None where there is one stream only, which says nothing of others.
     """
 
@@ -94,7 +95,7 @@ def over_streams(values: Sequence[float], streams: Sequence[Hashable]) -> Estima
 
 def accuracy_over_streams(records: Sequence[Record]) -> Estimate:
     """Accuracy of one input, with its interval over streams."""
-    return over_streams([float(r['correct']) for r in records], [_stream(r) for r in records])
+    return over_streams([float(r['correct']) for r in records], [source_of(r) for r in records])
 
 
 def difference(first: Sequence[Record], second: Sequence[Record]) -> Estimate | None:
@@ -107,11 +108,15 @@ def difference(first: Sequence[Record], second: Sequence[Record]) -> Estimate | 
     if not pairs:
         return None
     values = [float(a['correct']) - float(b['correct']) for a, b in pairs]
-    return over_streams(values, [_stream(a) for a, _ in pairs])
+    return over_streams(values, [source_of(a) for a, _ in pairs])
 
 
-def _stream(record: Record) -> tuple[str, str]:
-    return (record['set'], record['video'])
+def source_of(record: Record) -> Hashable:
+    """What a record's stream was cut from: clips of one source hang together, in all sets alike.
+
+    Records of older runs do not name it, and their streams count as sources of their own.
+    """
+    return record.get('video_name') or (record['set'], record['video'])
 
 
 def _question(record: Record) -> tuple[str, str]:

@@ -43,11 +43,14 @@ def to_markdown(summary: Mapping[str, Any], plots: Sequence[str] = ()) -> str:
     parts = [
         '# Evaluation',
         _setting_line(summary),
+        _models(inputs),
         '## Overall',
         'Percent right with the 95 % interval: of answers as if independent (Wilson), and over '
-        'streams, whose questions hang together (bootstrap). "star minus this" is over streams, '
-        'on the same questions. "Trained on it": the model was trained on this very input.',
+        'streams, whose questions hang together (bootstrap; clips of one source count as one '
+        'stream). "star minus this" is over streams, on the same questions. "Tokens": shown to '
+        'the model, on average. "Trained on it": the model was trained on this very input.',
         _overall(inputs),
+        *_sets(inputs),
         '## By type of question',
         _types(inputs),
         'Star minus each other input, over streams:',
@@ -69,11 +72,47 @@ def to_markdown(summary: Mapping[str, Any], plots: Sequence[str] = ()) -> str:
 
 
 def _setting_line(summary: Mapping[str, Any]) -> str:
-    settings = ', '.join(f'{name} {value}' for name, value in summary['settings'].items())
+    settings = {**summary['settings'], 'judge of open answers': summary['judge']}
+    if summary['limit'] is not None:
+        settings['limit of the last run'] = summary['limit']
+    listed = ', '.join(f'{name} {value}' for name, value in settings.items())
     types = ', '.join(f'{count} {name}' for name, count in summary['types'].items())
+    sources = f' of {summary["sources"]} sources' * (summary['sources'] < summary['streams'])
     return (
-        f'{summary["questions"]} questions to {summary["streams"]} streams ({types}). {settings}.'
+        f'{summary["questions"]} questions to {summary["streams"]} streams{sources} ({types}). '
+        f'{listed}.'
     )
+
+
+def _models(inputs: Mapping[str, Any]) -> str:
+    """Which checkpoint read which inputs. Older runs have noted its weights only."""
+    readers: dict[tuple[str, str], list[str]] = {}
+    for name, item in inputs.items():
+        readers.setdefault((item.get('model', 'not noted'), item['weights']), []).append(name)
+    rows = ([model, weights, ', '.join(names)] for (model, weights), names in readers.items())
+    return _table(['model', 'digest of its weights', 'read'], rows)
+
+
+def _sets(inputs: Mapping[str, Any]) -> list[str]:
+    """A table by question file, where there are several."""
+    names = list(dict.fromkeys(name for item in inputs.values() for name in item['sets']))
+    if len(names) < 2:
+        return []
+    rows = [
+        [name, *(_set_cell(item['sets'].get(n)) for n in names)] for name, item in inputs.items()
+    ]
+    return [
+        '## By set',
+        'Percent right, over streams; mean score.',
+        _table(['input', *names], rows),
+    ]
+
+
+def _set_cell(part: Mapping[str, Any] | None) -> str:
+    if part is None:
+        return ''
+    score = '' if part['score'] is None else f'; {part["score"]:.2f}'
+    return f'{_estimate(part["over_streams"])} of {part["overall"]["n"]}{score}'
 
 
 def _types(inputs: Mapping[str, Any]) -> str:
@@ -91,7 +130,7 @@ def _differences(inputs: Mapping[str, Any]) -> str:
 
 
 def _overall(inputs: Mapping[str, Any]) -> str:
-    head = ['input', 'what it shows', 'trained on it', 'all', 'over streams', *GROUPS]
+    head = ['input', 'what it shows', 'tokens', 'trained on it', 'all', 'over streams', *GROUPS]
     head += ['seen, said not', 'star minus this', 's / answer']
     judged = any(item['score'] is not None for item in inputs.values())
     rows = []
@@ -100,6 +139,7 @@ def _overall(inputs: Mapping[str, Any]) -> str:
             [
                 name,
                 item['description'],
+                f'{item["mean_tokens"]:.0f}',
                 'yes' if item['retrained'] else 'no',
                 _share(item['overall']),
                 _estimate(item['overall_over_streams']),

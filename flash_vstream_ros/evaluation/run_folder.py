@@ -1,42 +1,104 @@
 # SPDX-License-Identifier: Apache-2.0
 """The folder of an evaluation: its settings, so that only the same run is resumed in it."""
 
+import fcntl
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from flash_vstream_ros.core.checkpoint_files import read_json, resolve_folder
 from flash_vstream_ros.core.memory_file import write_atomically
 from flash_vstream_ros.core.model_config import find_vision_tower
 
+logger = logging.getLogger(__name__)
+
 SETTINGS = 'run.json'
+LOCK = '.lock'
 ANSWERS = 'answers.jsonl'
 JUDGEMENTS = 'judgements.jsonl'
 _VERSION = 1
+_DECISIVE = ('weights', 'retrained')  # of an input; its model's path and description may change
 
 
-def settle(folder: Path, settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+class FolderLock:
+    """Keeps other evaluations out of a folder while a ``with`` block goes on, or several nested.
+
+    The kernel lets go of it when the process ends, in whatever way.
+
+    :param folder: made where it is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: IO[bytes] | None = None
+        self._depth = 0
+
+    def __enter__(self) -> 'FolderLock':
+        """Take the lock.
+
+        :raises OSError: the folder cannot be written.
+        :raises ValueError: another evaluation holds it.
+        """
+        if self._file is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            file = (self._folder / LOCK).open('ab')
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                raise ValueError(
+                    f'{self._folder}: another evaluation writes here; wait for its end, or choose '
+                    f'another --out'
+                ) from None
+            self._file = file
+        self._depth += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._file.close()
+            self._file = None
+
+
+def settle(
+    folder: Path,
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    features: Mapping[str, str],
+) -> None:
     """Note the settings of a run, or check that they are those of the run that is resumed.
 
-    Inputs can be added later on; what an input was evaluated with can not be changed.
+    Inputs and streams can be added later on; what an input was evaluated with, and the features
+    of a stream, can not be changed.
 
     :param settings: of all inputs alike.
     :param inputs: by name, what each is and with which model.
+    :param features: digests of the streams' feature files, by set and stream.
     :raises OSError: the folder cannot be written.
     :raises ValueError: another run has left its results here; the setting is named.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / SETTINGS
-    before: dict[str, Any] = {'inputs': {}}
+    before: dict[str, Any] = {'inputs': {}, 'features': {}}
     if path.exists():
-        before = _read(path)
+        before |= _read(path)
         _compare(path, before, {'version': _VERSION, **settings})
         for name, about in inputs.items():
             if name in before['inputs']:
-                _compare(path, before['inputs'][name], about, f'input {name}: ')
-    noted = {'version': _VERSION, **settings, 'inputs': {**before['inputs'], **inputs}}
+                decisive = {key: about[key] for key in _DECISIVE}
+                _compare(path, before['inputs'][name], decisive, f'input {name}: ')
+        known = {name: digest for name, digest in features.items() if name in before['features']}
+        _compare(path, before['features'], known, 'features of ')
+        if features and not before['features']:
+            logger.warning('%s does not say of which features; they are taken to be these', path)
+    added = {
+        key: {**before[key], **new} for key, new in (('inputs', inputs), ('features', features))
+    }
+    noted = {'version': _VERSION, **settings, **added}
     write_atomically(path, json.dumps(noted, indent=1).encode() + b'\n')
 
 
@@ -52,9 +114,10 @@ def read_settings(folder: Path) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         noted = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f'{path}: not the settings of an evaluation: {error}') from error
-    if not isinstance(noted, dict) or not isinstance(noted.get('inputs'), dict):
+    parts = [noted.get('inputs'), noted.get('features', {})] if isinstance(noted, dict) else [None]
+    if not all(isinstance(part, dict) for part in parts):
         raise ValueError(f'{path}: not the settings of an evaluation')
     return noted
 

@@ -178,6 +178,7 @@ def _describe(name: str, asked: Asked, answer: Answer | None) -> dict[str, Any]:
         'set': question.set_name,
         'id': question.id,
         'video': question.video,
+        'video_name': question.video_name,
         'type': question.answer_type,
         'group': question.group,
         'at': at_s,

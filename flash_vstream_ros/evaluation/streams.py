@@ -2,6 +2,7 @@
 """Streams of features: stored ones, or a recording that is encoded as the robot does it."""
 
 import logging
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -131,12 +132,14 @@ def find_stream_recording(question: StreamQuestion) -> Path:
     """Find the recording that a question is about, beside its file.
 
     :raises FileNotFoundError: there is none; the question's file and line are named.
+    :raises ValueError: there is only that of which its clip is yet to be cut.
     """
     folder = question.file.parent
     for name in dict.fromkeys((question.video, question.video_name)):
         for place in RECORDING_FOLDERS:
             path = find_recording(folder / place, name)
             if path.exists():
+                _check_cut(question, name, path)
                 return path
     raise FileNotFoundError(
         f'{question.source}: the recording {question.video!r} is missing: expected a folder of '
@@ -150,15 +153,43 @@ def find_feature_file(folder: Path, question: StreamQuestion) -> Path:
 
     :param folder: where features lie.
     :raises FileNotFoundError: there are none; the question's file and line are named.
+    :raises ValueError: there are only those of what its clip is cut from.
     """
     for name in dict.fromkeys((question.video, question.video_name)):
         for place in FEATURE_FOLDERS:
             path = find_features(folder / place, name)
             if path.is_file():
+                _check_cut(question, name, path, '; then extract its features')
                 return path
     raise FileNotFoundError(
         f'{question.source}: the features of {question.video!r} are missing: expected '
         f'{find_features(folder, question.video)}; extract makes them'
+    )
+
+
+def _check_cut(question: StreamQuestion, name: str, path: Path, then: str = '') -> None:
+    """Check that what is found is a question's clip, not all that the clip was cut from.
+
+    A question counts from the start of its clip: of the whole it would see another stretch.
+
+    :param name: by which ``path`` was found.
+    :param then: what else is to be done once the clip is cut.
+    """
+    clip = question.clip
+    if clip is None or name == question.video:
+        return
+    if clip.start.is_shot:
+        how = (
+            f'copy the key frames from {clip.start} to {clip.end} into a folder '
+            f'movienet_frames/{question.video}'
+        )
+    else:
+        source, cut = f'{question.video_name}.mp4', f'{question.video}.mp4'
+        times = f'-ss {clip.start.value:.10g} -to {clip.end.value:.10g}'
+        how = f'cut it with: ffmpeg {times} -i {shlex.quote(source)} {shlex.quote(cut)}'
+    raise ValueError(
+        f'{question.source}: the clip {question.video!r} is missing, and {path} is of all that it '
+        f'is cut from; {how}{then}'
     )
 
 

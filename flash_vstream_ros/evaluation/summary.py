@@ -20,16 +20,24 @@ from flash_vstream_ros.evaluation.metrics import (
     difference,
     grouped,
     refused,
+    source_of,
 )
 
 REFERENCE = 'star'  # what the others are compared with
 
 
-def summarise(records: Sequence[Record], settings: Mapping[str, Any]) -> dict[str, Any]:
+def summarise(
+    records: Sequence[Record],
+    settings: Mapping[str, Any],
+    judge: str = 'exact',
+    limit: int | None = None,
+) -> dict[str, Any]:
     """Compute all numbers of the report.
 
     :param records: answers, at least one, as judged.
     :param settings: of the run.
+    :param judge: of open answers: ``exact``, or the model that was asked.
+    :param limit: so many questions, the first, were to be answered in the last run; None: all.
     """
     inputs = grouped(records, 'input')
     names = [name for name in settings['inputs'] if name in inputs]
@@ -39,9 +47,12 @@ def summarise(records: Sequence[Record], settings: Mapping[str, Any]) -> dict[st
     }
     types = {(r['set'], r['id']): r['type'] for r in records}
     return {
-        'settings': {key: value for key, value in settings.items() if key != 'inputs'},
+        'settings': {k: value for k, value in settings.items() if k not in ('inputs', 'features')},
+        'judge': judge,
+        'limit': limit,
         'questions': len(types),
         'streams': len({(r['set'], r['video']) for r in records}),
+        'sources': len({source_of(r) for r in records}),
         'types': dict(Counter(types.values())),
         'inputs': summary,
     }
@@ -50,7 +61,6 @@ def summarise(records: Sequence[Record], settings: Mapping[str, Any]) -> dict[st
 def _of_input(records: Sequence[Record], reference: Sequence[Record] | None) -> dict[str, Any]:
     is_reference = reference is None or records[0]['input'] == REFERENCE
     types, kept = grouped(records, 'type'), by_kept(records)
-    scores = [r['score'] for r in records if r.get('score') is not None]
     return {
         'overall': _plain(Accuracy.of(records)),
         'overall_over_streams': asdict(accuracy_over_streams(records)),
@@ -61,6 +71,7 @@ def _of_input(records: Sequence[Record], reference: Sequence[Record] | None) -> 
             name: None if is_reference else _plain(difference(reference, types.get(name, [])))
             for name in TYPES
         },
+        'sets': {name: _of_set(part) for name, part in grouped(records, 'set').items()},
         'refused_though_seen': len(refused(records)),
         'by_age': [[low, high, asdict(accuracy)] for low, high, accuracy in by_age(records)],
         'kept': _plain(Accuracy.of(kept[True])),
@@ -68,12 +79,26 @@ def _of_input(records: Sequence[Record], reference: Sequence[Record] | None) -> 
         'not_kept': _plain(Accuracy.of(kept[False])),
         'events': _events(records),
         'reliability': _plain(Reliability.of(records)),
-        'score': float(np.mean(scores)) if scores else None,
+        'score': _mean_score(records),
         'failed_judgements': sum(r.get('judgement') == 'failed' for r in records),
         'statuses': dict(Counter(r['status'] for r in records)),
         'tokens': max(r['tokens'] for r in records),
+        'mean_tokens': float(np.mean([r['tokens'] for r in records])),
         'seconds_per_answer': float(np.mean([r['total_time'] for r in records])),
     }
+
+
+def _of_set(records: Sequence[Record]) -> dict[str, Any]:
+    return {
+        'overall': _plain(Accuracy.of(records)),
+        'over_streams': asdict(accuracy_over_streams(records)),
+        'score': _mean_score(records),
+    }
+
+
+def _mean_score(records: Sequence[Record]) -> float | None:
+    scores = [r['score'] for r in records if r.get('score') is not None]
+    return float(np.mean(scores)) if scores else None
 
 
 def _of_groups(records: Sequence[Record]) -> dict[str, Any]:

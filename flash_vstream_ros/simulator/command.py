@@ -39,7 +39,7 @@ validation those from 1000000 on, test those from 2000000 on.
 examples:
   simulate patrol.mp4 --format mp4 --minutes 2 --size 1280x720
   simulate bag --format bag --storage sqlite3 --rate 1 --minutes 120 --seed 2000000
-  simulate data/train --streams 500 --format description --rate 1 --size 96x96
+  simulate train --streams 500 --format description --rate 1 --size 96x96
 """
 
 

@@ -96,6 +96,6 @@ def write_dataset(
             path = unfinished / f'{name}{SUFFIXES[form.format]}'
             write_stream(path, patrol, replace(about, seed=seed), form, progress)
             write_json(unfinished / f'{name}.events.json', log_of(patrol))
-            entries += question_entries(patrol, name, form)
+            entries += question_entries(patrol, name, form, about.size)
         write_json(unfinished / QUESTIONS, entries)
     return len(entries)

@@ -71,6 +71,8 @@ class PatrolDescription:
             raise ValueError(f'{path}, line {error.lineno}: not JSON: {error.msg}') from error
         except UnicodeDecodeError as error:
             raise ValueError(f'{path}: expected a JSON file in UTF-8: {error}') from error
+        except (ValueError, RecursionError) as error:  # a number of 5,000 digits; [[[[...
+            raise ValueError(f'{path}: JSON that cannot be read: {error}') from error
         try:
             return cls._of(content)
         except ValueError as error:

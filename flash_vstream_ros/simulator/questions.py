@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from flash_vstream_ros.simulator import language
+from flash_vstream_ros.simulator.aiming import Sight
 from flash_vstream_ros.simulator.events import Event
 from flash_vstream_ros.simulator.language import clause_of, sentence, thing_of
 from flash_vstream_ros.simulator.past import Past, hang_together
@@ -19,7 +20,7 @@ from flash_vstream_ros.simulator.view import (
     OBJECT_ACTIONS,
     ROOMS,
 )
-from flash_vstream_ros.simulator.world import CUT, SEEN, Patrol
+from flash_vstream_ros.simulator.world import ASPECT, Patrol
 
 SCENE = 'Scene Summary'
 ACTION = 'Action Description'
@@ -83,12 +84,14 @@ class Questioner:
     :param clear_cut: what is asked and did not happen differs from what did in all respects that
         chance gives, not in one: easier, for a model that does not know yet how to compare.
     :param types: what is asked, some of :data:`TYPES`.
+    :param size: of the frames, (width, height): how much of a scene a model sees.
     """
 
     patrol: Patrol
     seed: int
     clear_cut: bool = False
     types: Sequence[str] = TYPES
+    size: tuple[int, int] = ASPECT
     _random: np.random.Generator = field(init=False)
 
     def __post_init__(self) -> None:
@@ -172,8 +175,9 @@ class Questioner:
     def _scene(self, past: Past, at_s: float) -> PatrolQuestion | None:
         del past
         view = self.patrol.view_at(float(int(at_s)))  # the newest frame at one a second
-        near = [o for o in view.objects if CUT[0] < o.x < CUT[1]]
-        cut = [o for o in near if not SEEN[0] < o.x < SEEN[1]]
+        sight = Sight(self.size)
+        near = [o for o in view.objects if sight.holds(o)]
+        cut = [o for o in near if not sight.holds_whole(o)]
         hidden = [o for o in near if view.occluder and abs(o.x - view.occluder) < 0.15]
         if cut or hidden:
             return None

@@ -10,6 +10,7 @@ import numpy as np
 from flash_vstream_ros.simulator.aiming import (
     AIM_S,
     PANORAMA,
+    Sight,
     before_camera,
     looks_of,
     picture_x,
@@ -42,10 +43,8 @@ ROBOT_SHARE = 0.14
 
 EVENT_SCALE = 2.4  # how much larger a thing looks from close by
 EXPOSURE_S = 1.0 / 30.0  # for motion blur
-# Where a thing is seen, in picture widths: CLIP looks at the square in the middle of a picture, of
-# which one of 4:3 has 0.125 to 0.875. Nearer to that border a thing is cut.
-SEEN = (0.18, 0.82)
-CUT = (0.08, 0.92)
+ASPECT = (4, 3)  # of a camera's picture, where nothing else is said
+SEEN = Sight(ASPECT).whole  # where a thing is seen in it, in picture widths
 
 
 class Patrol:
@@ -67,6 +66,8 @@ class Patrol:
         self.visits: list[Visit] = []
         self.events: list[Event] = []
         self.placed: list[Placed] = []
+        # What stands in each room, by its number in ``placed``, which grows without end.
+        self._standing_in: dict[str, list[int]] = {room: [] for room in ROOMS}
         self._random = np.random.default_rng(seed)
         self._lights = dict(zip(ROOMS, self._random.uniform(0.65, 1.2, len(ROOMS)), strict=True))
         self._doors = {room: bool(self._random.integers(2)) for room in ROOMS}
@@ -89,14 +90,21 @@ class Patrol:
         x = float(self._random.choice(free)) + self._random.uniform(-0.02, 0.02)
         y = self._random.uniform(0.78, 0.9)
         placed = Placed(*kind, room, x, y, self._random.uniform(0.15, 0.22), from_s)
-        self.placed.append(placed)
+        self._add(placed)
         return placed
 
+    def _add(self, place: Placed) -> None:
+        self._standing_in[place.room].append(len(self.placed))
+        self.placed.append(place)
+
     def _standing(self, room: str) -> list[Placed]:
-        return [p for p in self.placed if p.room == room and p.until_s == float('inf')]
+        return [self.placed[number] for number in self._standing_in[room]]
 
     def _remove(self, place: Placed, until_s: float) -> None:
-        self.placed[self.placed.index(place)] = replace(place, until_s=until_s)
+        numbers = self._standing_in[place.room]
+        number = next(n for n in numbers if self.placed[n] == place)
+        numbers.remove(number)
+        self.placed[number] = replace(place, until_s=until_s)
 
     def _live(self) -> None:
         """Go from room to room, and from event to event in each."""
@@ -174,7 +182,7 @@ class Patrol:
         pushable = self._pushable(room)
         place, x = pushable[int(self._random.integers(len(pushable)))]
         self._remove(place, start_s)
-        self.placed.append(replace(place, x=x, from_s=end_s))
+        self._add(replace(place, x=x, from_s=end_s))
         return _event_of(place, start_s, end_s)
 
     def _choose(self, room: str) -> Placed:

@@ -107,7 +107,7 @@ def write_patrol(
     with new_outputs(path, log, questions) as (path_now, log_now, questions_now):
         patrol = Patrol(about.seed, about.seconds)
         write_json(log_now, log_of(patrol))
-        write_json(questions_now, question_entries(patrol, name, form))
+        write_json(questions_now, question_entries(patrol, name, form, about.size))
         write_stream(path_now, patrol, about, form, progress)
 
 
@@ -183,13 +183,15 @@ def _seconds(value: float) -> float:
     return round(value, 3)
 
 
-def question_entries(patrol: Patrol, name: str, form: Form) -> list[dict[str, Any]]:
+def question_entries(
+    patrol: Patrol, name: str, form: Form, size: tuple[int, int]
+) -> list[dict[str, Any]]:
     """Ask about a patrol, in order of time.
 
-    :param name: of the recording.
+    :param name: of the recording, and ``size`` of its frames, (width, height).
     :returns: entries of a question file, at most as many as asked for.
     """
-    questioner = Questioner(patrol, 0, form.clear_cut, form.types)
+    questioner = Questioner(patrol, 0, form.clear_cut, form.types, size)
     moments = -(-form.questions // form.at_once)
     questions = []
     times = questioner.times(moments, latest_s=form.asked_until_s) if moments else []

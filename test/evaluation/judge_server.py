@@ -4,12 +4,15 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from flash_vstream_ros.evaluation.llm_judge import LanguageModelJudge
+
 KEY = 'secret'
 MODEL = 'referee'
+YES, NO = '{"pred": "yes", "score": 4}', '{"pred": "no", "score": 1}'
 
 
 class JudgeServer:
@@ -46,9 +49,21 @@ class JudgeServer:
         }
 
 
+def judge_at(
+    server: JudgeServer, model: str = MODEL, key: str = KEY, pause_s: float = 0.0
+) -> LanguageModelJudge:
+    """A judge that asks a server, and again at once."""
+    return LanguageModelJudge(model, server.url, key, pause_s)
+
+
 @contextmanager
-def serving(reply: Callable[[str], str | int]) -> Iterator[JudgeServer]:
-    """Serve on a free port of this machine until the end of the block."""
+def serving(
+    reply: Callable[[str], str | int], extra: dict[str, str] | None = None
+) -> Iterator[JudgeServer]:
+    """Serve on a free port of this machine until the end of the block.
+
+    :param extra: headers of every reply.
+    """
     judge = JudgeServer(reply)
 
     class Handler(BaseHTTPRequestHandler):
@@ -60,8 +75,11 @@ def serving(reply: Callable[[str], str | int]) -> Iterator[JudgeServer]:
             self.send_response(status)
             self.send_header('Content-Type', 'application/json')
             self.send_header('Content-Length', str(len(data)))
+            for name, value in (extra or {}).items():
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(data)
+            with suppress(ConnectionError):  # a judge that was closed has hung up
+                self.wfile.write(data)
 
         def log_message(self, *_: object) -> None:
             """Say nothing on standard error."""

@@ -5,6 +5,7 @@ import argparse
 import json
 import subprocess
 import sys
+import threading
 
 import pytest
 from judge_server import KEY, MODEL, serving
@@ -74,7 +75,7 @@ def test_a_run_leaves_answers_report_and_plots(options, tmp_path):
     out = tmp_path / 'out'
     names = {path.name for path in out.iterdir()}
     assert names == {
-        *('answers.jsonl', 'run.json', 'report.md', 'results.json'),
+        *('answers.jsonl', 'run.json', 'report.md', 'results.json', '.lock'),
         *('accuracy_against_age.png', 'reliability.png'),
     }
     results = json.loads((out / 'results.json').read_text())
@@ -93,6 +94,19 @@ def test_the_report_covers_inputs_of_earlier_runs(options, tmp_path):
     assert results['inputs']['uniform']['star_minus_this']['n'] == 10
 
 
+def test_the_report_of_a_few_more_questions_is_still_one_of_all(options, tmp_path):
+    """One question looked at after a whole run must not be all that its report tells."""
+    evaluate(*options, '--limit', 7)
+    results = json.loads((tmp_path / 'out/results.json').read_text())
+    assert (results['questions'], results['limit']) == (7, 7)
+    evaluate(*options)
+    evaluate(*options, '--limit', 1)
+    results = json.loads((tmp_path / 'out/results.json').read_text())
+    assert (results['questions'], results['limit']) == (10, 1)
+    report = (tmp_path / 'out/report.md').read_text()
+    assert 'judge of open answers exact, limit of the last run 1.' in report
+
+
 def test_a_language_model_judges_the_open_answers(options, tmp_path, monkeypatch):
     monkeypatch.setenv('OPENAI_API_KEY', KEY)
     monkeypatch.setenv('OPENAI_MODEL', MODEL)
@@ -103,10 +117,19 @@ def test_a_language_model_judges_the_open_answers(options, tmp_path, monkeypatch
     assert len(server.requests) == 2
     star = json.loads((tmp_path / 'out/results.json').read_text())['inputs']['star']
     assert (star['groups']['open']['right'], star['score']) == (2, 5.0)
+    assert f'judge of open answers {MODEL}.' in (tmp_path / 'out/report.md').read_text()
+
+
+def test_the_report_names_the_models(options, checkpoint, other_checkpoint, tmp_path):
+    evaluate(*options, '--input', 'star', '--input', f'uniform={other_checkpoint}', '--limit', 1)
+    inputs = json.loads((tmp_path / 'out/results.json').read_text())['inputs']
+    report = (tmp_path / 'out/report.md').read_text()
+    for name, model in (('star', checkpoint), ('uniform', other_checkpoint)):
+        assert f'| {model} | {inputs[name]["weights"]} | {name} |' in report
 
 
 def test_failed_judgements_end_with_1(options, tmp_path, monkeypatch):
-    monkeypatch.setattr('flash_vstream_ros.evaluation.llm_judge.time.sleep', lambda _: None)
+    monkeypatch.setattr(threading.Event, 'wait', lambda self, _=None: self.is_set())
     monkeypatch.setenv('OPENAI_API_KEY', KEY)
     monkeypatch.setenv('OPENAI_MODEL', MODEL)
     with serving(lambda text: 'no idea') as server:

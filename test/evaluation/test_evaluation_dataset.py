@@ -32,15 +32,18 @@ EGO = {
     'gt_duration': 120.5,
     'duration': 840,
 }
-MOVIE_CLIPS = [{'video_id': 'tt01', 'movie_id': 'tt01', 'start_shot': 100, 'end_shot': 299}]
+MOVIE_CLIPS = [
+    {'video_id': 'tt01_0100', 'original_video': 'tt01', 'start_shot': 100, 'end_shot': 299}
+]
+# Times in MovieNet are the file names of key frames, of which each shot has three.
 MOVIE = EGO | {
     'id': 'tt01_0',
-    'video_id': 'tt01',
+    'video_id': 'tt01_0100',
     'video_name': 'tt01',
     'answer_type': 'Order Judging(Y/N)',
     'answer': 'Yes.',
-    'start_time': 'shot_0100',
-    'end_time': 'shot_0149',
+    'start_time': 'shot_0100_img_0.jpg',
+    'end_time': 'shot_0149_img_2.jpg',
 }
 
 
@@ -79,13 +82,49 @@ def test_both_parts_of_vstream_qa_are_read_with_their_clips(tmp_path):
     assert (offline.answer_type, offline.group) == ('Action Description', 'open')
 
 
-def test_movienet_counts_shots(tmp_path):
-    write_json(tmp_path / 'test_qa_movienet.json', [MOVIE, MOVIE | {'end_time': 'shot_0299'}])
+@pytest.mark.parametrize(
+    ('end_time', 'frames'),
+    [
+        ('shot_0100_img_0.jpg', 1),
+        ('shot_0100_img_2.jpg', 3),
+        ('shot_0149_img_1.jpg', 149),
+        ('shot_0149_img_2.jpg', 150),
+        ('shot_0149', 150),  # all of it
+        ('shot_0299_img_2.jpg', 600),
+        ('shot_0299', 600),
+    ],
+)
+def test_movienet_counts_key_frames(tmp_path, end_time, frames):
+    write_json(tmp_path / 'test_qa_movienet.json', [MOVIE | {'end_time': end_time}])
     write_json(tmp_path / 'vs_movie.json', MOVIE_CLIPS)
-    quarter, end = read_dataset(tmp_path)
-    assert (quarter.at_s, quarter.at_share) == (None, 0.25)
-    assert end.at_share == 1.0
-    assert (quarter.answer_type, quarter.group) == ('Sequence Validation', 'closed')
+    (question,) = read_dataset(tmp_path)
+    assert (question.at_s, question.at_share) == (None, frames / 600)
+    assert (question.answer_type, question.group) == ('Sequence Validation', 'closed')
+
+
+def test_a_clip_of_movienet_may_begin_and_end_within_a_shot(tmp_path):
+    write_json(tmp_path / 'test_qa_movienet.json', [MOVIE | {'end_time': 'shot_0102'}])
+    bounds = {'start_time': 'shot_0100_img_1.jpg', 'end_time': 'shot_0102_img_0.jpg'}
+    write_json(tmp_path / 'vs_movie.json', [{'video_id': 'tt01_0100'} | bounds])
+    assert read_dataset(tmp_path)[0].at_share == 1.0
+    write_json(tmp_path / 'test_qa_movienet.json', [MOVIE | {'end_time': 'shot_0101_img_0.jpg'}])
+    assert read_dataset(tmp_path)[0].at_share == 3 / 6
+
+
+@pytest.mark.parametrize(
+    ('end_time', 'message'),
+    [
+        ('shot_0300_img_0.jpg', 'shot 300, image 0 lies beyond .* from shot 100 to shot 299'),
+        ('shot_0099_img_2.jpg', 'shot 99, image 2 lies beyond the stream'),
+        ('shot_0149_img_3.jpg', 'expected image 0 to 2 of a shot, got 3'),
+        ('shot_0149_img_0.png', 'expected seconds, shot_0123 or shot_0123_img_0.jpg'),
+    ],
+)
+def test_key_frames_that_a_clip_does_not_have_are_named(tmp_path, end_time, message):
+    write_json(tmp_path / 'test_qa_movienet.json', [MOVIE | {'end_time': end_time}])
+    write_json(tmp_path / 'vs_movie.json', MOVIE_CLIPS)
+    with pytest.raises(ValueError, match=rf'test_qa_movienet.json, line 2: end_time: {message}'):
+        read_dataset(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -120,19 +159,26 @@ def test_an_id_used_twice_loses_no_question(tmp_path):
         ({'answer_type': 'Event Ocurrence'}, "answer_type: .*'Event Ocurrence'; did you mean 'Ev"),
         ({'end_time': 40.5}, 'end_time: 40.5 s lies beyond the stream, whose duration is 40 s'),
         ({'end_time': -1.0, 'event_times': []}, 'end_time: expected 0 or more'),
-        ({'end_time': 'soon'}, "end_time: expected seconds or shot_0123, got 'soon'"),
+        ({'end_time': 'soon'}, "end_time: expected seconds, shot_0123 .*, got 'soon'"),
+        ({'end_time': 10**400}, 'end_time: expected seconds, '),
+        ({'end_time': 1e300, 'duration': None}, 'end_time: expected 0 or more seconds'),
         ({'end_time': True}, 'end_time: expected seconds'),
         ({'end_time': float('nan')}, 'end_time: expected seconds'),
         ({'end_time': 'shot_0004'}, "end_time: 'shot_0004' needs the clip list"),
         ({'question': ' '}, "question: expected a text, got ' '"),
         ({'answer': 5}, 'answer: expected a text, got 5'),
         ({'choices': 'yes'}, "choices: expected a list of texts, got 'yes'"),
+        ({'question': 'Is \ud800 it?'}, 'question: expected Unicode text'),
+        ({'id': 'a\udfff'}, 'id: expected Unicode text'),
+        ({'choices': ['yes', '\ud800']}, 'choices: expected Unicode text'),
         ({'choices': ['yes', 'yes']}, 'choices: expected different texts'),
+        ({'choices': ['yes']}, 'choices: expected different texts, two or more or none'),
         ({'choices': ['red', 'blue']}, r"answer: expected one of \['red', 'blue'\], got 'yes'"),
         ({'answerable': 'no'}, 'answerable: expected true or false'),
         ({'event_times': [[5.0, 2.0]]}, r'event_times: .*got \[5.0, 2.0\]'),
         ({'event_times': [[5.0, 11.0]]}, r'event_times: .*<= 10.5, the moment of the question'),
         ({'event_times': [5.0]}, r'event_times: expected \[\[first, last\], ...\]'),
+        ({'event_times': [[0, 10**400]]}, r'event_times: expected \[\[first, last\], ...\]'),
     ],
 )
 def test_a_wrong_value_is_named_with_file_and_line(tmp_path, changes, message):
@@ -178,7 +224,7 @@ def test_vstream_qa_needs_its_clip_list(tmp_path):
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'end_time': 3271}, 'second 3271 lies beyond the stream, .* 2430 to 3270'),
+        ({'end_time': 3271}, 'second 3271 lies beyond .* from second 2430 to second 3270'),
         ({'end_time': 2429}, 'second 2429 lies beyond the stream'),
         ({'end_time': 'shot_0012'}, 'has no time'),
         ({'video_id': '000999'}, "video_id: '000999' is not in the clip list"),
@@ -205,6 +251,11 @@ def test_a_wrong_clip_is_named_with_file_and_line(tmp_path, clip, message):
     write_json(tmp_path / 'vs_ego.json', [clip])
     with pytest.raises(ValueError, match=rf'vs_ego.json, line 2: .*{message}'):
         read_dataset(tmp_path)
+
+
+def test_a_duration_that_no_float_holds_limits_nothing(tmp_path):
+    path = write_json(tmp_path / 'q.json', [entry(0, duration=-(10**400))])
+    assert read_questions(path, 'q')[0].at_s == 10.5
 
 
 def test_the_simulator_writes_what_is_read(tmp_path):

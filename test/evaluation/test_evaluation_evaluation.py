@@ -63,6 +63,7 @@ def test_every_question_is_answered_once_for_each_input(configure):
     assert content(records) == content(lines(config))
     assert {r['input'] for r in records} == set(INPUTS)
     assert {r['video'] for r in records} == {'walk', 'round'}
+    assert all(r['video_name'] == r['video'] for r in records)
     assert all(r['status'] == 'OK' for r in records)
 
 
@@ -202,6 +203,20 @@ def test_features_pooled_to_the_details_give_the_same_answers(configure, data, v
     assert {k: r['answer'] for k, r in pooled.items()} == {
         k: r['answer'] for k, r in whole.items()
     }
+
+
+def test_a_description_is_of_the_maps_that_were_shown(configure, data, vstream):
+    """Stored maps of 4x4 show 16 tokens a frame, whatever the encoder's own side is."""
+    for number, video in enumerate(('walk', 'round')):
+        features = scenes(40, vstream.geometry, seed=number)[:, :4, :4]
+        write_features(data / f'features/{video}.safetensors', features)
+    config = configure('out', ('last_frame', 'newest_4'))
+    records = Evaluation(config).run()
+    inputs = json.loads((config.out / 'run.json').read_text())['inputs']
+    assert inputs['last_frame']['description'] == 'newest 1 frame of 4x4, 16 tokens'
+    assert inputs['newest_4']['description'] == 'newest 4 frames of 4x4, 64 tokens'
+    assert {r['tokens'] for r in records if r['input'] == 'last_frame'} == {16}
+    assert {r['tokens'] for r in records if r['input'] == 'newest_4'} == {64}
 
 
 def test_the_model_is_run_in_the_type_asked_for(configure):

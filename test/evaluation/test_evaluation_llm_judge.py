@@ -1,37 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The language-model judge, against a real server that speaks the interface."""
 
-import json
+import time
+from email.utils import formatdate
 
 import pytest
-from evaluation_samples import record
-from judge_server import KEY, MODEL, serving
+from judge_server import KEY, MODEL, YES, judge_at, serving
 
-from flash_vstream_ros.evaluation.json_lines import JsonLines
 from flash_vstream_ros.evaluation.llm_judge import (
     ATTEMPTS,
+    LONGEST_PAUSE_S,
     LanguageModelJudge,
     Verdict,
-    judge_answers,
     parse_verdict,
-    with_verdicts,
 )
-
-YES, NO = '{"pred": "yes", "score": 4}', '{"pred": "no", "score": 1}'
-
-
-def open_record(number: int, **changes):
-    return record(number, group='open', answer=f'answer {number}', correct=False, **changes)
-
-
-def judge_at(server, model: str = MODEL, key: str = KEY) -> LanguageModelJudge:
-    return LanguageModelJudge(model, server.url, key, pause_s=0.0)
-
-
-def by_number(text: str) -> str:
-    """Right is what has an even number."""
-    number = int(text.split('Answer of the program: answer ')[1].split()[0])
-    return NO if number % 2 else YES
 
 
 @pytest.mark.parametrize(
@@ -119,73 +101,47 @@ def test_a_refused_key_or_model_ends_the_job(wrong):
     assert len(server.requests) == 1
 
 
-def test_open_answers_are_judged_once_and_verdicts_kept(tmp_path):
-    records = [*(open_record(n) for n in range(20)), record(20), record(21, group='unanswerable')]
-    with serving(by_number) as server, JsonLines(tmp_path / 'j.jsonl') as kept:
-        verdicts = judge_answers(judge_at(server), records, kept)
-        assert len(server.requests) == len(verdicts) == len(kept.records) == 20
-        again = judge_answers(judge_at(server), records, kept)
-        assert again == verdicts
-        assert len(server.requests) == 20
-    judged = with_verdicts(records, verdicts)
-    assert [r['correct'] for r in judged[:4]] == [True, False, True, False]
-    assert [r['score'] for r in judged[:2]] == [4.0, 1.0]
-    assert [r['judgement'] for r in judged[-3:]] == ['model', 'words', 'words']
-    assert judged[20]['correct'] is True
-    assert records[0]['correct'] is False  # what was written stays as it was
+@pytest.mark.parametrize('status', [400, 422])
+def test_a_refused_request_ends_the_job(status):
+    """The same would be refused for each answer, three times."""
+    with (
+        serving(lambda text: status) as server,
+        pytest.raises(ValueError, match=r'refuses model .* check OPENAI_BASE_URL'),
+    ):
+        judge_at(server).judge('?', 'a', 'b')
+    assert len(server.requests) == 1
 
 
-def test_failed_judgements_are_kept_shown_and_tried_again_by_the_next_run(tmp_path):
-    records = [open_record(n) for n in range(6)]
-
-    def fails_on_3(text: str) -> str | int:
-        return 503 if 'answer 3' in text else by_number(text)
-
-    with serving(fails_on_3) as server, JsonLines(tmp_path / 'j.jsonl') as kept:
-        verdicts = judge_answers(judge_at(server), records, kept)
-        judged = with_verdicts(records, verdicts)
-        assert [r['judgement'] for r in judged] == ['model'] * 3 + ['failed'] + ['model'] * 2
-        assert judged[3]['correct'] is False
-        asked = len(server.requests)
-        server.reply = by_number
-        verdicts = judge_answers(judge_at(server), records, kept)
-        assert len(server.requests) == asked + 1
-    assert verdicts[('star', 'questions', 'walk_03')] == Verdict(False, 1.0, 1)
-    lines = [json.loads(line) for line in (tmp_path / 'j.jsonl').read_text().splitlines()]
-    assert len(lines) == 7  # the failure stays on record
-
-
-def test_an_interrupted_judging_goes_on(tmp_path):
-    records = [open_record(n) for n in range(12)]
-
-    class Interrupted(Exception):
-        pass
-
-    def stop_after_5(verdicts):
-        for number, verdict in enumerate(verdicts):
-            if number == 5:
-                raise Interrupted
-            yield verdict
-
-    with serving(by_number) as server:
-        with JsonLines(tmp_path / 'j.jsonl') as kept, pytest.raises(Interrupted):
-            judge_answers(judge_at(server), records, kept, stop_after_5)
-        with JsonLines(tmp_path / 'j.jsonl') as kept:
-            assert len(kept.records) == 5
-            verdicts = judge_answers(judge_at(server), records, kept)
-            assert len(kept.records) == 12
-    assert [verdicts['star', 'questions', r['id']].correct for r in records] == [True, False] * 6
+@pytest.mark.parametrize(
+    ('told', 'low', 'high'),
+    [
+        ('7', 7.0, 7.0),
+        ('0.5', 0.5, 0.5),
+        (formatdate(time.time() + 200.0, usegmt=True), 20.0, 200.0),
+        (formatdate(time.time() - 20.0, usegmt=True), 0.0, 0.0),
+        ('86400', LONGEST_PAUSE_S, LONGEST_PAUSE_S),
+        ('-1', 0.0, 0.0),
+        ('nan', 0.0, 0.0),
+        ('soon', 0.0, 0.0),
+    ],
+)
+def test_an_endpoint_is_left_alone_for_as_long_as_it_asks(monkeypatch, told, low, high):
+    replies, pauses = [429, YES], []
+    with serving(lambda text: replies.pop(0), {'Retry-After': told}) as server:
+        judge = judge_at(server)
+        monkeypatch.setattr(judge._closed, 'wait', pauses.append)
+        assert judge.judge('?', 'a', 'b') == Verdict(True, 4.0, 2)
+    (pause_s,) = pauses
+    assert low <= pause_s <= high
 
 
-def test_another_judge_judges_anew(tmp_path):
-    records = [open_record(0)]
-    with serving(by_number) as server, JsonLines(tmp_path / 'j.jsonl') as kept:
-        kept.append(
-            {'judge': 'another', 'input': 'star', 'set': 'questions', 'id': 'walk_00'}
-            | {'correct': False, 'score': 0.0, 'attempts': 1, 'message': ''}
-        )
-        verdicts = judge_answers(judge_at(server), records, kept)
-    assert verdicts == {('star', 'questions', 'walk_00'): Verdict(True, 4.0, 1)}
+def test_a_closed_judge_makes_no_further_attempt():
+    with serving(lambda text: 500) as server:
+        judge = judge_at(server, pause_s=1000.0)
+        judge.close()
+        verdict = judge.judge('?', 'a', 'b')
+    assert (verdict.correct, verdict.attempts) == (None, 0)
+    assert server.requests == []
 
 
 def test_the_environment_names_the_judge(monkeypatch):

@@ -63,6 +63,28 @@ def test_questions_that_hang_together_widen_the_interval():
     assert (together.n, together.streams) == (1000, 20)
 
 
+def test_clips_of_one_source_are_drawn_together():
+    """20 sources of 10 clips, each source all right or all wrong: 20 draws, not 200."""
+    clips = [
+        record(i, video=f'clip{i}', video_name=f's{i // 10}', correct=i // 10 % 2 == 0)
+        for i in range(200)
+    ]
+    estimate = accuracy_over_streams(clips)
+    assert (estimate.n, estimate.streams) == (200, 20)
+    assert estimate.high - estimate.low == pytest.approx(2 * 1.96 * 0.1118, rel=0.1)
+    other_set = [r | {'set': 'realtime', 'id': f'r{r["id"]}'} for r in clips]
+    assert accuracy_over_streams([*clips, *other_set]).streams == 20
+    assert difference(clips, [r | {'correct': False} for r in clips]).streams == 20
+
+
+def test_records_without_a_source_are_drawn_by_stream():
+    """As older runs have written them; where a stream is its own source all stays as it was."""
+    old = [record(i, video=f'v{i % 7}', correct=i % 3 > 0) for i in range(70)]
+    new = [r | {'video_name': r['video']} for r in old]
+    assert accuracy_over_streams(old) == accuracy_over_streams(new)
+    assert accuracy_over_streams(old).streams == 7
+
+
 def test_streams_of_many_questions_weigh_more():
     estimate = over_streams([1.0] * 9 + [0.0], ['a'] * 9 + ['b'])
     assert estimate.value == 0.9

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an evaluation refuses, by file and line, before or instead of answering."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 from evaluation_samples import entry, scenes, write_features, write_json
 
@@ -60,6 +64,7 @@ def test_a_question_beyond_the_stream_is_said_before_anything_is_answered(config
 
 def test_features_of_another_width_are_named(configure, data):
     write_features(data / 'features/walk.safetensors', scenes(40))
+    write_features(data / 'features/round.safetensors', scenes(40))
     with pytest.raises(ValueError, match=r'line 2: .*walk.* width 6, but .* of width 40'):
         Evaluation(configure()).run()
 
@@ -76,7 +81,8 @@ def test_features_of_another_encoder_are_named(configure, data, checkpoint, vstr
 
 def test_maps_that_do_not_fit_the_memory_are_named(configure, data, vstream):
     features = scenes(40, vstream.geometry)[:, :6, :6]
-    write_features(data / 'features/walk.safetensors', features)
+    for video in ('walk', 'round'):
+        write_features(data / f'features/{video}.safetensors', features)
     with pytest.raises(ValueError, match=r'questions\.json, line 2: detail_side: expected a divi'):
         Evaluation(configure()).run()
 
@@ -90,3 +96,96 @@ def test_models_of_another_budget_are_refused(configure, tmp_path):
     large = make_random_checkpoint(tmp_path / 'large')
     with pytest.raises(ValueError, match=r'equally many tokens.*checkpoint: 93, .*large: 681'):
         Evaluation(configure(inputs={'star': None, 'uniform': str(large)}))
+
+
+def test_features_of_two_sides_are_refused(configure, data, vstream):
+    """An input shows other tokens of the one than of the other, and no table could say which."""
+    features = scenes(40, vstream.geometry)[:, :4, :4]
+    write_features(data / 'features/round.safetensors', features)
+    message = r'walk\.safetensors has 16 patches .* and .*round\.safetensors 4; .* one --side'
+    with pytest.raises(ValueError, match=message):
+        Evaluation(configure())
+    assert not configure().out.exists()
+
+
+def test_features_of_two_sample_rates_are_refused(configure, data, vstream):
+    features = scenes(40, vstream.geometry)
+    write_features(data / 'features/round.safetensors', features, sample_rate='0.5')
+    with pytest.raises(ValueError, match=r'has 1.0 frames a second and .* 0.5; .* --sample-rate'):
+        Evaluation(configure())
+
+
+@pytest.mark.parametrize('change', ['metadata', 'length', 'stamps'])
+def test_results_of_other_features_are_not_mixed_in(configure, data, vstream, change):
+    Evaluation(configure()).run()
+    frames = 41 if change == 'length' else 40
+    about = {'source': 'another recording'} if change == 'metadata' else {}
+    features = scenes(frames, vstream.geometry, seed=1)
+    write_features(data / 'features/round.safetensors', features, change != 'stamps', **about)
+    message = r'run\.json: features of questions/round: the results here'
+    with pytest.raises(ValueError, match=message):
+        Evaluation(configure())
+
+
+def test_features_of_streams_that_are_asked_later_are_noted_then(configure):
+    Evaluation(configure(limit=5)).run()
+    Evaluation(configure()).run()
+    noted = json.loads((configure().out / 'run.json').read_text())['features']
+    assert list(noted) == ['questions/walk', 'questions/round']
+    Evaluation(configure(limit=5))
+    assert json.loads((configure().out / 'run.json').read_text())['features'] == noted
+
+
+def test_the_sample_rate_is_that_of_the_features(configure, data, vstream):
+    for number, video in enumerate(('walk', 'round')):
+        features = scenes(40, vstream.geometry, seed=number)
+        write_features(data / f'features/{video}.safetensors', features, sample_rate='0.5')
+    Evaluation(configure())
+    assert json.loads((configure().out / 'run.json').read_text())['sample_rate'] == 0.5
+
+
+def test_a_run_of_before_features_were_noted_goes_on(configure, caplog):
+    """Its inputs had neither a path of their model nor, of smaller maps, the right description."""
+    config = configure()
+    Evaluation(config).run()
+    path = config.out / 'run.json'
+    noted = json.loads(path.read_text())
+    del noted['features'], noted['inputs']['star']['model']
+    noted['inputs']['uniform']['description'] = 'evenly spaced 9 frames'
+    path.write_text(json.dumps(noted))
+    assert len(Evaluation(config).run()) == 30
+    assert 'does not say of which features' in caplog.text
+    again = json.loads(path.read_text())
+    assert set(again['features']) == {'questions/walk', 'questions/round'}
+    assert again['inputs']['star']['model'] == config.model
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from flash_vstream_ros.evaluation.run_folder import FolderLock
+with FolderLock(Path(sys.argv[1])):
+    print('held', flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_two_evaluations_do_not_write_into_one_folder(configure):
+    """Else each would answer what the other has not written yet, and questions counted twice."""
+    config = configure()
+    evaluation = Evaluation(config)
+    child = subprocess.Popen(
+        [sys.executable, '-c', HOLDER, str(config.out)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert child.stdout.readline() == b'held\n'
+        with pytest.raises(ValueError, match='another evaluation writes here; wait'):
+            Evaluation(config)
+        with pytest.raises(ValueError, match='another evaluation writes here; wait'):
+            evaluation.run()
+    finally:
+        child.kill()  # the kernel lets go of the lock
+        child.communicate()
+    assert len(evaluation.run()) == len(Evaluation(config).run()) == 30

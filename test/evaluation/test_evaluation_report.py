@@ -102,9 +102,53 @@ def test_an_event_without_a_frame_counts_as_not_kept(records):
 
 def test_the_table_says_what_was_retrained(records):
     text = to_markdown(summarise(records, SETTINGS))
-    assert '| star | the STAR memory | yes | 75.0 [50.5, 89.8] of 16 |' in text
-    assert '| uniform | even frames | yes |' in text
-    assert '| last_frame | one frame | no |' in text
+    assert '| star | the STAR memory | 88 | yes | 75.0 [50.5, 89.8] of 16 |' in text
+    assert '| uniform | even frames | 88 | yes |' in text
+    assert '| last_frame | one frame | 88 | no |' in text
+
+
+def test_the_table_says_how_many_tokens_were_shown(records):
+    for number, item in enumerate(answers('last_frame', 5)):
+        records[32 + number] = item | {'tokens': 16 if number % 2 else 8}
+    summary = summarise(records, SETTINGS)
+    assert summary['inputs']['last_frame']['mean_tokens'] == 12.0
+    assert '| last_frame | one frame | 12 | no |' in to_markdown(summary)
+
+
+def test_several_sets_have_a_table(records):
+    assert 'By set' not in to_markdown(summarise(records, SETTINGS))
+    for number, item in enumerate(records):
+        item['set'] = 'vstream/ego' if number % 16 < 10 else 'vstream/movie'
+    records[10] |= {'judgement': 'model', 'score': 4.0}
+    records[11] |= {'judgement': 'model', 'score': 1.0}
+    summary = summarise(records, SETTINGS)
+    sets = summary['inputs']['star']['sets']
+    assert (sets['vstream/ego']['overall']['right'], sets['vstream/ego']['overall']['n']) == (
+        9,
+        10,
+    )
+    assert sets['vstream/movie']['over_streams']['value'] == 0.5
+    assert (sets['vstream/ego']['score'], sets['vstream/movie']['score']) == (None, 2.5)
+    text = to_markdown(summary)
+    assert '| input | vstream/ego | vstream/movie |' in text
+    assert '| star | 90.0 [80.0, 100.0] of 10 | 50.0 [0.0, 100.0] of 6; 2.50 |' in text
+
+
+def test_clips_of_one_source_are_said_to_be_few(records):
+    clips = [r | {'video_name': 'source'} for r in records]
+    text = to_markdown(summarise(clips, SETTINGS))
+    assert '16 questions to 2 streams of 1 sources (' in text
+    assert '75.0 (one stream)' in text
+    assert 'sources (' not in to_markdown(summarise(records, SETTINGS))
+
+
+def test_models_and_judge_are_named(records):
+    settings = SETTINGS | {'inputs': {n: dict(i) for n, i in SETTINGS['inputs'].items()}}
+    settings['inputs']['star']['model'] = settings['inputs']['last_frame']['model'] = 'models/a'
+    text = to_markdown(summarise(records, settings, 'referee', 5))
+    assert 'path streaming, judge of open answers referee, limit of the last run 5.' in text
+    assert '| models/a | a | star, last_frame |' in text
+    assert '| not noted | b | uniform |' in text
 
 
 def test_every_table_has_a_cell_for_each_column(records):

@@ -100,12 +100,76 @@ def test_a_recording_is_found_by_its_name(tmp_path, name):
     assert find_stream_recording(question) == tmp_path / name
 
 
-def test_the_clip_goes_before_the_video_it_was_cut_from(tmp_path):
+def test_a_recording_may_have_another_name(tmp_path):
     (question,) = questions_at(tmp_path, 3.0, video_id='000246', video_name='e582')
     (tmp_path / 'e582.mp4').touch()
     assert find_stream_recording(question) == tmp_path / 'e582.mp4'
     (tmp_path / '000246.mp4').touch()
     assert find_stream_recording(question) == tmp_path / '000246.mp4'
+
+
+def clip_question(folder, **bounds):
+    """A question of VStream-QA to a clip that is cut from another recording."""
+    end = next(value for key, value in bounds.items() if key.startswith('end'))
+    name = 'movie' if 'end_shot' in bounds else 'ego'
+    file = {'ego': 'test_qa_ego4d.json', 'movie': 'test_qa_movienet.json'}[name]
+    end = f'shot_{end}' if name == 'movie' else end
+    changes = {'video_name': 'e582 a', 'end_time': end, 'duration': None, 'event_times': []}
+    write_json(folder / f'vs_{name}.json', [{'video_id': '000246'} | bounds])
+    return read_questions(write_json(folder / file, [entry(0, '000246', **changes)]), 'q')[0]
+
+
+def test_a_clip_is_not_looked_for_in_the_video_that_it_is_cut_from(tmp_path):
+    """Its questions count from its own start; the whole would show them other seconds."""
+    question = clip_question(tmp_path, start_time=2430, end_time=3270.5)
+    (tmp_path / 'e582 a.mp4').touch()
+    command = r"ffmpeg -ss 2430 -to 3270\.5 -i 'e582 a\.mp4' 000246\.mp4"
+    with pytest.raises(ValueError, match=rf"line 2: the clip '000246' is missing.*{command}"):
+        find_stream_recording(question)
+    write_features(tmp_path / 'e582 a.safetensors', scenes(2))
+    with pytest.raises(ValueError, match=rf'{command}; then extract its features'):
+        find_feature_file(tmp_path, question)
+    (tmp_path / '000246.mp4').touch()
+    assert find_stream_recording(question) == tmp_path / '000246.mp4'
+    path = write_features(tmp_path / '000246.safetensors', scenes(2))
+    assert find_feature_file(tmp_path, question) == path
+
+
+def test_a_clip_of_a_film_is_not_looked_for_in_the_film(tmp_path):
+    question = clip_question(tmp_path, start_shot=100, end_shot=299)
+    (tmp_path / 'movienet_frames/e582 a').mkdir(parents=True)
+    with pytest.raises(ValueError, match='key frames from shot 100 to shot 299 into a folder'):
+        find_stream_recording(question)
+
+
+def test_the_published_frames_are_found_and_played(tmp_path, vstream):
+    question = clip_question(tmp_path, start_time=2430, end_time=2434)
+    folder = tmp_path / 'ego4d_frames/000246'
+    folder.mkdir(parents=True)
+    for number in range(1, 5):
+        cv2.imwrite(str(folder / f'{number:06d}.jpg'), np.full((48, 48, 3), 50 * number, np.uint8))
+    assert find_stream_recording(question) == folder
+    stream = RecordedStream(folder, vstream, 1.0)
+    assert [(stamp - stream.start_ns) / S for stamp, _ in stream] == [0.0, 1.0, 2.0, 3.0]
+    assert ask_times(stream, [question]) == [4 * S]
+
+
+@pytest.mark.parametrize(('end_time', 'seen'), [('shot_0101_img_1.jpg', 5), ('shot_0103', 12)])
+def test_a_question_at_a_key_frame_sees_all_until_then(tmp_path, vstream, end_time, seen):
+    folder = tmp_path / 'movienet_frames/tt01'
+    folder.mkdir(parents=True)
+    for number in range(12):
+        name = f'shot_{100 + number // 3:04d}_img_{number % 3}.jpg'
+        cv2.imwrite(str(folder / name), np.full((48, 48, 3), 20 * number, np.uint8))
+    write_json(
+        tmp_path / 'vs_movie.json', [{'video_id': 'tt01', 'start_shot': 100, 'end_shot': 103}]
+    )
+    changes = {'end_time': end_time, 'duration': None, 'event_times': []}
+    path = write_json(tmp_path / 'test_qa_movienet.json', [entry(0, 'tt01', **changes)])
+    (question,) = read_questions(path, 'q')
+    stream = RecordedStream(find_stream_recording(question), vstream, 1.0)
+    (at_ns,) = ask_times(stream, [question])
+    assert sum(stamp - stream.start_ns <= at_ns for stamp, _ in stream) == seen
 
 
 @pytest.mark.parametrize(

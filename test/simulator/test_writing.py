@@ -12,6 +12,7 @@ from flash_vstream_ros.replay.recorded_frame import START_NS
 from flash_vstream_ros.replay.recording import open_recording
 from flash_vstream_ros.replay.recording_writer import KINDS
 from flash_vstream_ros.simulator import writing
+from flash_vstream_ros.simulator.dataset import write_dataset
 from flash_vstream_ros.simulator.description import PatrolDescription
 from flash_vstream_ros.simulator.drawing import draw
 from flash_vstream_ros.simulator.language import NOT_SEEN
@@ -63,7 +64,7 @@ def test_log_and_questions_lie_beside_it(tmp_path: Path, name: str, form: Form) 
     patrol = Patrol(11, 60.0)
     assert json.loads((tmp_path / 'patrol.events.json').read_text()) == log_of(patrol)
     entries = json.loads((tmp_path / 'patrol.questions.json').read_text())
-    assert entries == question_entries(patrol, 'patrol', form)
+    assert entries == question_entries(patrol, 'patrol', form, ABOUT.size)
 
 
 def test_every_format_is_tried_above() -> None:
@@ -96,7 +97,7 @@ def test_a_log_of_a_longer_patrol_begins_as_that_of_a_shorter_one() -> None:
 def test_as_many_questions_as_wanted_are_asked(questions: int, at_once: int) -> None:
     patrol = Patrol(5, 600.0)
     form = Form(questions=questions, at_once=at_once)
-    entries = question_entries(patrol, 'patrol_5', form)
+    entries = question_entries(patrol, 'patrol_5', form, (640, 480))
     assert len(entries) == questions
     assert [entry['id'] for entry in entries] == [f'patrol_5_{i:04d}' for i in range(questions)]
     times = [entry['end_time'] for entry in entries]
@@ -106,8 +107,21 @@ def test_as_many_questions_as_wanted_are_asked(questions: int, at_once: int) -> 
     assert all((entry['answer'] == NOT_SEEN) == (not entry['answerable']) for entry in entries)
 
 
+def test_scenes_are_those_of_the_frames_that_are_written(tmp_path: Path) -> None:
+    """A square picture shows more of a room than the square in the middle of a wider one."""
+    form = Form('description', questions=60, types=('Scene Summary',))
+    about = PatrolDescription(5, 600.0, 1.0, (96, 96))
+    write_patrol(tmp_path / 'p.json', about, form)
+    write_dataset(tmp_path / 'data', [5], about, form)
+    for path, name in (('p.questions.json', 'p'), ('data/questions.json', 'patrol_5')):
+        entries = json.loads((tmp_path / path).read_text())
+        assert entries == question_entries(Patrol(5, 600.0), name, form, (96, 96))
+        assert entries != question_entries(Patrol(5, 600.0), name, form, (640, 480))
+
+
 def test_questions_can_be_asked_early_only() -> None:
-    entries = question_entries(Patrol(5, 600.0), 'p', Form(questions=20, asked_until_s=120.0))
+    form = Form(questions=20, asked_until_s=120.0)
+    entries = question_entries(Patrol(5, 600.0), 'p', form, (640, 480))
     assert len(entries) == 20
     assert all(30.0 <= entry['end_time'] < 120.0 for entry in entries)
 

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the feature files of an evaluation have in common, and what tells them from others."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flash_vstream_ros.data.features import FeatureFile
+
+
+@dataclass(frozen=True)
+class StoredFeatures:
+    """The feature files of all streams that are asked about.
+
+    :param side: P of their maps.
+    :param sample_rate: frames per second of stamp time; 0: all.
+    :param digests: of each stream's file, by set and stream: without its features, which would
+        take minutes to read, but with all that is known of their origin.
+    """
+
+    side: int
+    sample_rate: float
+    digests: dict[str, str]
+
+    @classmethod
+    def of(cls, files: Mapping[str, FeatureFile]) -> 'StoredFeatures':
+        """Take together what files, at least one, have in common.
+
+        :param files: by set and stream.
+        :raises ValueError: two of them differ in what inputs show of a stream.
+        """
+        listed = list(files.values())
+        side = _common(listed, 'patches along a side', 'side', lambda file: file.side)
+        rate = _common(listed, 'frames a second', 'sample-rate', lambda file: file.sample_rate)
+        return cls(side, rate, {name: _digest(file) for name, file in files.items()})
+
+
+def _common(
+    files: list[FeatureFile], what: str, option: str, value: Callable[[FeatureFile], Any]
+) -> Any:
+    first = files[0]
+    for file in files:
+        if value(file) != value(first):
+            raise ValueError(
+                f'--features: expected equal features of all streams, but {first.path} has '
+                f'{value(first)} {what} and {file.path} {value(file)}; extract them again with '
+                f'one --{option}'
+            )
+    return value(first)
+
+
+def _digest(file: FeatureFile) -> str:
+    about = repr((file.side, file.width, len(file.stamps_ns), sorted(file.about.items())))
+    return hashlib.sha256(about.encode() + file.stamps_ns.tobytes()).hexdigest()[:16]
