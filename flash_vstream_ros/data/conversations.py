@@ -2,12 +2,12 @@
 """Training text: LLaVA-style conversations and VStream-QA's questions, as one kind of example."""
 
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from flash_vstream_ros.core.prompt import check_text
-from flash_vstream_ros.data.json_entries import read_entries
+from flash_vstream_ros.core.quoting import quote
+from flash_vstream_ros.data.json_entries import finite_number, read_entries
 
 IMAGE_MARKS = ('<image>', '<video>')
 
@@ -89,10 +89,10 @@ def _object(entry: Any) -> dict[str, Any]:
 
 def _question_of(entry: dict[str, Any], source: str) -> Example:
     turn = (_text(entry, 'question'), _text(entry, 'answer'))
-    end = entry.get('end_time')
-    if isinstance(end, bool) or not isinstance(end, int | float) or not isfinite(end):
-        raise ValueError(f'end_time: expected seconds, got {end!r}')
-    return Example(_text(entry, 'video_name'), float(end), (turn,), True, source)
+    end_s = finite_number(entry.get('end_time'))
+    if end_s is None:
+        raise ValueError(f'end_time: expected seconds, got {quote(entry.get("end_time"))}')
+    return Example(_text(entry, 'video_name'), end_s, (turn,), True, source)
 
 
 def _conversation_of(entry: dict[str, Any], source: str) -> Example:

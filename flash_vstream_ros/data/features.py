@@ -13,13 +13,14 @@ from safetensors.torch import save
 from torch import Tensor
 
 from flash_vstream_ros.core.memory_file import write_atomically
+from flash_vstream_ros.replay.bag import BAG_SUFFIXES
+from flash_vstream_ros.replay.frames import IMAGE_SUFFIXES
+from flash_vstream_ros.simulator.description import DESCRIPTION_SUFFIX
 
 NS_PER_S = 1_000_000_000
 SUFFIX = '.safetensors'
-_MEDIA_SUFFIXES = {
-    *('.mp4', '.avi', '.mkv', '.webm', '.mov', '.m4v', '.flv', '.gif', '.mpg', '.wmv'),
-    *('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.mcap', '.db3', '.bag', '.json'),
-}
+VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov', '.m4v', '.flv', '.gif', '.mpg', '.wmv')
+_MEDIA_SUFFIXES = {*VIDEO_SUFFIXES, *IMAGE_SUFFIXES, *BAG_SUFFIXES, DESCRIPTION_SUFFIX}
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,11 @@ class FeatureFile:
         """Of the tower that made it, see ``tower_id``; '' where the file does not say."""
         return self.about.get('encoder_id', '')
 
+    @property
+    def sample_rate(self) -> float:
+        """Frames per second of stamp time that were taken; 0: all of them."""
+        return float(self.about.get('sample_rate', 1.0))
+
     def frames_until(self, at_s: float | None) -> int:
         """Count the frames that a question may see.
 
@@ -73,9 +79,13 @@ class FeatureFile:
         """Read the first features.
 
         :returns: (frames, P, P, D) in the type of the file.
+        :raises ValueError: the file has been damaged since it was opened.
         """
-        with safe_open(self.path, 'pt') as file:
-            rows = feature_rows(file)[:frames]
+        try:
+            with safe_open(self.path, 'pt') as file:
+                rows = feature_rows(file)[:frames]
+        except SafetensorError as error:
+            raise ValueError(f'{self.path}: no file of features, or cut off: {error}') from error
         return rows.unflatten(1, (self.side, self.side))
 
 

@@ -4,6 +4,7 @@
 import json
 import re
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ def read_entries(path: Path) -> Iterator[tuple[int, Any]]:
             entry, end = decoder.raw_decode(text, begin)
         except json.JSONDecodeError as error:
             raise ValueError(f'{path}, line {error.lineno}: not JSON: {error.msg}') from error
+        except (ValueError, RecursionError) as error:  # a number of 5,000 digits; [[[[...
+            raise ValueError(f'{path}, line {line}: JSON that cannot be read: {error}') from error
         yield line, entry
         place = _skip(text, end)
         line += text.count('\n', begin, place)
@@ -42,6 +45,17 @@ def read_entries(path: Path) -> Iterator[tuple[int, Any]]:
             return
         if mark != ',':
             raise ValueError(f'{path}, line {line}: not JSON: expected a comma or ] here')
+
+
+def finite_number(value: Any) -> float | None:
+    """Read a JSON number; None: it is none, or no float holds it."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of 400 digits
+        return None
+    return number if isfinite(number) else None
 
 
 def _skip(text: str, place: int) -> int:

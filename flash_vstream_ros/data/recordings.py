@@ -2,7 +2,7 @@
 """The recordings of a data folder, and their names."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 
 from flash_vstream_ros.data.conversations import read_questions
+from flash_vstream_ros.data.features import VIDEO_SUFFIXES, find_features
 from flash_vstream_ros.replay.bag import BAG_SUFFIXES
+from flash_vstream_ros.replay.frames import IMAGE_SUFFIXES
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S, RecordedFrame
-from flash_vstream_ros.simulator.description import PatrolDescription
+from flash_vstream_ros.simulator.description import DESCRIPTION_SUFFIX, PatrolDescription
 
 QUESTIONS = 'questions.json'
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
-VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov', '.m4v', '.flv', '.gif', '.mpg', '.wmv')
 # In the order in which they are looked for; '' is a folder: frames or a bag.
-_SUFFIXES = ('', *VIDEO_SUFFIXES, *BAG_SUFFIXES, '.json')
+_SUFFIXES = ('', *VIDEO_SUFFIXES, *BAG_SUFFIXES, DESCRIPTION_SUFFIX)
 
 
 class ImageRecording:
@@ -48,10 +48,11 @@ def list_recordings(folder: Path, images: bool = False) -> dict[str, Path]:
     """Find the recordings of a data folder: those its questions are about, else all in it.
 
     :param images: take every image for a recording of its own.
-    :returns: path by name; the name is the path below the folder without a media suffix. A path
-        that does not exist is that of a missing recording.
+    :returns: path by name; the name is the one in the questions, or else the path below the
+        folder. A path that does not exist is that of a missing recording.
     :raises FileNotFoundError: there is no such folder, or nothing in it.
-    :raises ValueError: its questions cannot be read, or two recordings have one name.
+    :raises ValueError: its questions cannot be read, or two recordings have one name but for
+        what kind of file they are.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder}: no such folder of recordings')
@@ -60,21 +61,22 @@ def list_recordings(folder: Path, images: bool = False) -> dict[str, Path]:
     else:
         asked = read_questions(folder / QUESTIONS, 1) if (folder / QUESTIONS).exists() else []
         if asked:
-            names = dict.fromkeys(e.media for e in asked)
-            return {name: find_recording(folder, name) for name in names}
+            return _checked({e.media: find_recording(folder, e.media) for e in asked})
         found = list(_walk(folder))
     if not found:
         raise FileNotFoundError(f'{folder}: expected recordings, found none')
-    return _by_name(folder, found)
+    return _checked({str(path.relative_to(folder)): path for path in found})
 
 
-def _by_name(folder: Path, paths: Sequence[Path]) -> dict[str, Path]:
-    named: dict[str, Path] = {}
-    for path in paths:
-        name = str(_name(path).relative_to(folder))
-        if name in named:
-            raise ValueError(f'{named[name]}, {path}: two recordings of one name; rename one')
-        named[name] = path
+def _checked(named: dict[str, Path]) -> dict[str, Path]:
+    """Refuse recordings whose features would overwrite each other."""
+    files: dict[Path, Path] = {}
+    for name, path in named.items():
+        if not path.exists():
+            continue
+        other = files.setdefault(find_features(Path(), name), path)
+        if other != path:
+            raise ValueError(f'{other}, {path}: two recordings of one name; rename one')
     return named
 
 
@@ -135,7 +137,3 @@ def _is_description(path: Path) -> bool:
 
 def _is(path: Path, suffixes: tuple[str, ...]) -> bool:
     return path.suffix.lower() in suffixes and not path.name.startswith('.')
-
-
-def _name(path: Path) -> Path:
-    return path if path.is_dir() else path.with_suffix('')

@@ -10,10 +10,8 @@ from torch import Tensor
 
 from flash_vstream_ros.core.checkpoint import TOWER, read_tower
 from flash_vstream_ros.core.checkpoint_files import read_json, read_tensors, resolve_folder
+from flash_vstream_ros.core.fingerprint import TOWER_VALUES
 from flash_vstream_ros.core.model_config import find_vision_tower
-
-# What changes every feature of a tower and none of its weights
-_VALUES = ('hidden_act', 'num_attention_heads', 'layer_norm_eps', 'image_size', 'patch_size')
 
 
 def tower_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
@@ -46,7 +44,7 @@ def tower_id(folder: Path) -> str:
     """
     config = read_json(folder / 'config.json')
     _, vision = find_vision_tower(config, folder)
-    values = {name: getattr(vision, name) for name in _VALUES}
+    values = {name: getattr(vision, name) for name in TOWER_VALUES}
     parts = [repr((config.get('mm_vision_select_layer', -2), values))]
     for key, tensor in tower_tensors(folder):
         data = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()

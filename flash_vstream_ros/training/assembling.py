@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from transformers import CLIPVisionConfig
 
 from flash_vstream_ros.core.abstract_memory import SemanticAttention
-from flash_vstream_ros.core.checkpoint import ATTENTION, PROJECTOR, expected_shapes, read_tower
+from flash_vstream_ros.core.checkpoint import (
+    ATTENTION,
+    COMPUTED,
+    PROJECTOR,
+    expected_shapes,
+    read_tower,
+)
 from flash_vstream_ros.core.checkpoint_files import (
     CheckpointError,
     read_json,
@@ -30,7 +36,6 @@ from flash_vstream_ros.core.random_checkpoint import published_config
 _OURS = ('mm_', 'compress_', 'video_', 'tokenizer_')
 # What a Llama's config says of its file and not of the model
 _DROPPED = ('_name_or_path', 'architectures', 'dtype', 'torch_dtype', 'transformers_version')
-_COMPUTED = ('rotary_emb.inv_freq', 'position_ids')
 _HEAD, _EMBEDDING = 'lm_head.weight', 'model.embed_tokens.weight'
 
 
@@ -101,7 +106,7 @@ def _tensors(
     embedding = None
     has_head = False
     for key, tensor, _ in read_tensors(llama):
-        if key.endswith(_COMPUTED):
+        if COMPUTED.match(key):
             continue
         has_head = has_head or key == _HEAD
         embedding = tensor if key == _EMBEDDING else embedding
@@ -110,7 +115,7 @@ def _tensors(
         yield _HEAD, embedding.clone()
     yield from _random_tensors(model, seed)
     for key, tensor, _ in read_tower(clip):
-        if not key.endswith(_COMPUTED):
+        if not COMPUTED.match(key):
             yield key, tensor
 
 

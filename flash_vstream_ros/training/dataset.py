@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from flash_vstream_ros.core.config import MemoryGeometry
 from flash_vstream_ros.data.conversations import Example, read_conversations, read_questions
 from flash_vstream_ros.data.features import FeatureFile, find_features, open_features
+from flash_vstream_ros.evaluation.clips import CLIP_LISTS
 from flash_vstream_ros.training.config import DataSource, RunConfig, TrainingConfig
 from flash_vstream_ros.training.memory_loop import MemoryLoop, MemoryTokens
 from flash_vstream_ros.training.sequences import TrainingPrompt, TrainingSequence, make_sequence
@@ -89,6 +90,11 @@ class TrainingData(Dataset):
 
 def _read(source: DataSource, turns: int) -> list[Example]:
     if source.questions:
+        if Path(source.questions).name in CLIP_LISTS:
+            raise ValueError(
+                f'{source.questions}: expected questions to train on, got the test of VStream-QA, '
+                f'whose times are not seconds of its streams'
+            )
         return read_questions(Path(source.questions), turns)
     return read_conversations(Path(source.conversations))
 

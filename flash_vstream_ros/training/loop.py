@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType, send_to_device, set_seed
+from accelerate.utils import AutocastKwargs, DistributedType, send_to_device, set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 CHECKPOINT = 'checkpoint'
 STATE = 'state'
 LOGS = 'logs'
+# The scaler of fp16 halves its factor each time, and has found one long before.
+SKIPPED_IN_A_ROW = 20
 
 
 class TrainingError(RuntimeError):
@@ -52,6 +54,25 @@ class Job(Protocol):
         """Write the model as a checkpoint in the published layout."""
 
 
+class _Items(Dataset):
+    """The items of a data set, where one cannot be had its error.
+
+    Raised in a worker an error would come with the worker's traceback in place of its own words.
+    """
+
+    def __init__(self, data: Dataset) -> None:
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return self._data[index]
+        except (OSError, ValueError) as error:
+            return error
+
+
 class Training:
     """A run, from its beginning or from where it was interrupted, to its end.
 
@@ -66,7 +87,8 @@ class Training:
     def __init__(self, config: RunConfig, make_job: Callable[[Any], Job]) -> None:
         self.config = config
         self.out = Path(config.out)
-        self._accelerator = _accelerator(config)
+        self._accelerator = make_accelerator(config)
+        self._skipped = 0  # steps in a row
         self._state = RunState(self.out / STATE, asdict(config))
         set_seed(config.seed)
         self._job = make_job(config)
@@ -83,6 +105,8 @@ class Training:
     def run(self) -> None:
         """Train from where the run stands to its end.
 
+        :raises OSError: an item of the data cannot be read, or the run not be written.
+        :raises ValueError: an item of the data is of no use.
         :raises TrainingError: the loss is no number.
         """
         path, step = self._state.newest()
@@ -123,8 +147,15 @@ class Training:
             self._accelerator.process_index,
             self._accelerator.num_processes,
         )
+        workers = self.config.workers
+        if workers:
+            _share_by_name()
         return DataLoader(
-            self._job.data, batch_sampler=order, collate_fn=list, num_workers=self.config.workers
+            _Items(self._job.data),
+            batch_sampler=order,
+            collate_fn=list,
+            num_workers=workers,
+            worker_init_fn=_share_by_name,
         )
 
     def _step(self, step: int, batches: Iterator[list[Any]], meter: Meter) -> None:
@@ -133,7 +164,7 @@ class Training:
         rate = learning_rate(self.config, step, self._steps)
         for group in self._optimizer.param_groups:
             group['lr'] = rate
-        parts = [next(batches) for _ in range(accelerator.gradient_accumulation_steps)]
+        parts = [_whole(next(batches)) for _ in range(accelerator.gradient_accumulation_steps)]
         data = [self._job.collate(part) for part in parts]
         counts = [self._job.count(*pair) for pair in zip(data, parts, strict=True)]
         labels = max(1, int(self._sum(sum(count.labels for count in counts))))
@@ -141,7 +172,8 @@ class Training:
         scale = accelerator.num_processes * len(parts) / labels
         for part, batch, count in zip(parts, data, counts, strict=True):
             with accelerator.accumulate(self._model):
-                total = self._model(send_to_device(batch, accelerator.device)).total
+                with accelerator.autocast():  # under FSDP2 prepare leaves it out
+                    total = self._model(send_to_device(batch, accelerator.device)).total
                 self._check(total, step, part, 'loss')
                 accelerator.backward(total * scale)
                 if accelerator.sync_gradients:
@@ -149,7 +181,7 @@ class Training:
                 self._optimizer.step()
                 self._optimizer.zero_grad()
             meter.add(total.detach(), count)
-        meter.end_step(rate, norm, labels)
+        meter.end_step(rate, norm, labels, self._count_skipped(step))
 
     def _clip(self, step: int, part: Sequence[Any]) -> Tensor:
         # All of them, frozen ones too: by that Accelerate knows FSDP's shards for what they are.
@@ -159,6 +191,18 @@ class Training:
         if self.config.precision != 'fp16':  # whose scaler leaves such steps out
             self._check(norm, step, part, 'gradient')
         return norm
+
+    def _count_skipped(self, step: int) -> bool:
+        """Whether the step was left out; an error where none is taken any more."""
+        is_skipped = self._optimizer.step_was_skipped
+        self._skipped = self._skipped + 1 if is_skipped else 0
+        if self._skipped >= SKIPPED_IN_A_ROW:
+            raise TrainingError(
+                f'step {step}: {self._skipped} steps in a row were left out, as their gradients '
+                f'are no numbers in precision fp16. Try precision bf16 or no; the state in '
+                f'{self.out / STATE} is from before'
+            )
+        return is_skipped
 
     def _check(self, value: Tensor, step: int, part: Sequence[Any], what: str) -> None:
         number = value.item()
@@ -196,19 +240,50 @@ class Training:
         self._state.save(self._accelerator, step)
 
 
-def _accelerator(config: RunConfig) -> Accelerator:
+def _whole(part: list[Any]) -> list[Any]:
+    """Raise what is wrong with an item."""
+    for item in part:
+        if isinstance(item, Exception):
+            raise item
+    return part
+
+
+def _share_by_name(worker: int = 0) -> None:
+    """Let workers hand tensors over by name: not by descriptors, of which a step needs thousands.
+
+    :param worker: its number, which does not matter.
+    """
+    del worker
+    torch.multiprocessing.set_sharing_strategy('file_system')
+
+
+def make_accelerator(config: RunConfig) -> Accelerator:
+    """Make what knows of devices, processes and precision.
+
+    :raises ValueError: the device does not know the precision.
+    """
     # The steps to accumulate depend on the number of processes, which the first one finds out.
     accelerator = Accelerator(
         mixed_precision=config.precision,
         log_with='tensorboard',
         project_dir=config.out,
+        # A pass reads each weight once: kept until its end, their casts would only take memory.
+        kwargs_handlers=[AutocastKwargs(cache_enabled=False)],
     )
+    if config.precision == 'fp16' and accelerator.device.type == 'cpu':
+        raise ValueError('precision: expected bf16 or no on a CPU, got fp16')
     stride = config.micro_batch * accelerator.num_processes
     accelerator.gradient_accumulation_steps = max(1, config.global_batch // stride)
+    if accelerator.distributed_type == DistributedType.FSDP:
+        # It would cast memory arithmetic, loss and sums of gradients as well. Autocast does not.
+        accelerator.state.fsdp_plugin.mixed_precision_policy = None
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
-        plugin = accelerator.state.deepspeed_plugin
-        plugin.deepspeed_config |= {
+        settings = accelerator.state.deepspeed_plugin.deepspeed_config
+        settings |= {
             'train_micro_batch_size_per_gpu': config.micro_batch,
             'gradient_accumulation_steps': accelerator.gradient_accumulation_steps,
+            'gradient_clipping': config.max_grad_norm,
         }
+        zero = settings.setdefault('zero_optimization', {})
+        zero['stage3_gather_16bit_weights_on_model_save'] = True  # or nothing could be saved
     return accelerator

@@ -8,14 +8,15 @@ computed anew each time, with gradients to semantic attention, by the function t
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import ceil, inf, log, log1p
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from flash_vstream_ros.core.abstract_memory import SemanticAttention
@@ -23,6 +24,8 @@ from flash_vstream_ros.core.config import MemoryGeometry
 from flash_vstream_ros.core.star_memory import pool
 from flash_vstream_ros.data.features import FeatureFile, write_tensor_file
 from flash_vstream_ros.evaluation.inputs import INPUTS, Source, make_input
+
+logger = logging.getLogger(__name__)
 
 CACHE_VERSION = 1
 # Up to so many frames computing costs no more than reading: an image is not cached.
@@ -88,15 +91,21 @@ class MemoryLoop:
 
         :param frames: how many.
         :param asked: all numbers of frames that this stream will be asked for; sorted.
-        :raises ValueError: the features are not finite.
+        :raises OSError: what was computed cannot be kept.
+        :raises ValueError: the features are not finite, or their file has been damaged.
         """
         if self._cache is None or len(features.stamps_ns) < _CACHED_FROM:
             return _select(self._compute(features, [frames]), frames)
         path = self._cache / f'{self._key(features, asked)}.safetensors'
-        if not path.exists():
-            write_tensor_file(path, self._compute(features, asked))
-        with safe_open(path, 'pt') as file:
-            return _select(_Lazy(file), frames)
+        if path.exists():
+            try:
+                with safe_open(path, 'pt') as file:
+                    return _select(_Lazy(file), frames)
+            except SafetensorError as error:
+                logger.warning('%s: cannot be read, and is computed again: %s', path, error)
+        computed = self._compute(features, asked)
+        write_tensor_file(path, computed)
+        return _select(computed, frames)
 
     def _key(self, features: FeatureFile, asked: Sequence[int]) -> str:
         state = features.path.stat()
@@ -109,7 +118,7 @@ class MemoryLoop:
     @torch.no_grad()
     def _compute(self, features: FeatureFile, asked: Sequence[int]) -> dict[str, Tensor]:
         """Write the stream once; ``pooled``, and for each number of frames the other tokens."""
-        geometry = self._geometry
+        geometry = _without_unused_buffer(self._geometry, max(asked))
         # Semantic attention as it is now does not matter: abstract memory is not read from here.
         source = Source(geometry, SemanticAttention(geometry.feature_width))
         reader = make_input(self._input, source, features.side)
@@ -130,6 +139,12 @@ class MemoryLoop:
         result['pooled'] = pooled.contiguous() if has_abstract else pooled[:0].clone()
         result['abstract_slots'] = torch.tensor(geometry.abstract_slots if has_abstract else 0)
         return result
+
+
+def _without_unused_buffer(geometry: MemoryGeometry, frames: int) -> MemoryGeometry:
+    """The same for so many frames: an image would else cost a buffer of hundreds."""
+    buffered = min(geometry.buffer_frames, frames)
+    return replace(geometry, buffer_frames=max(geometry.spatial_slots, buffered))
 
 
 def pool_map(maps: Tensor, geometry: MemoryGeometry) -> Tensor:

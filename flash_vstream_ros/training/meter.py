@@ -34,7 +34,7 @@ class Meter:
     def _clear(self) -> None:
         self._begin = time.perf_counter()
         self._loss, self._labels, self._tokens, self._cut = 0.0, 0, 0, 0
-        self._rate, self._norm = 0.0, 0.0
+        self._rate, self._norm, self._skipped = 0.0, 0.0, 0
 
     def add(self, total: Tensor, counts: Counts) -> None:
         """Count a micro-batch and its summed loss."""
@@ -42,13 +42,15 @@ class Meter:
         self._tokens += counts.tokens
         self._cut += counts.cut
 
-    def end_step(self, rate: float, norm: Tensor, labels: int) -> None:
+    def end_step(self, rate: float, norm: Tensor, labels: int, is_skipped: bool) -> None:
         """Count a step.
 
         :param labels: of all processes.
+        :param is_skipped: no weight has changed.
         """
         self._rate, self._norm = rate, float(norm)
         self._labels += labels
+        self._skipped += is_skipped
 
     def take(self, total: Callable[[float], Tensor]) -> dict[str, float]:
         """What has been counted since the last time.
@@ -65,5 +67,7 @@ class Meter:
         cut = int(total(self._cut))
         if cut:
             logger.warning('%d answers did not fit into max_length and were cut off', cut)
+        if self._skipped:
+            logger.warning('%d steps were left out: gradients too large for fp16', self._skipped)
         self._clear()
         return values

@@ -14,7 +14,6 @@ from flash_vstream_ros.training.sequences import NO_LABEL
 from flash_vstream_ros.training.turn_attention import NAME as TURN_ATTENTION
 from flash_vstream_ros.training.turn_attention import find_places
 
-TRAINABLE = ('attention', 'projector', 'language_model')
 _KEYS = {'attention.': ATTENTION, 'projector.': PROJECTOR, 'llama.': ''}
 
 
@@ -29,7 +28,7 @@ class TrainedModel(nn.Module):
     """Reads memory and questions, returns how improbable the right answers are.
 
     :param modules: a loaded checkpoint, language part and semantic attention.
-    :param trainable: which of :data:`TRAINABLE` are trained; the others keep their weights.
+    :param trainable: which parts, of those of stage 2, are trained; the others keep their weights.
     """
 
     _no_split_modules = ('LlamaDecoderLayer',)  # what FSDP wraps, as Accelerate asks for it

@@ -21,21 +21,25 @@ def train_tokenizer(vocabulary: int) -> bytes:
 
     :param vocabulary: pieces at most, 256 bytes among them for what no other piece spells.
     :returns: the content of ``tokenizer.model``.
+    :raises ValueError: so few pieces do not spell it.
     """
     model = io.BytesIO()
-    SentencePieceTrainer.train(
-        sentence_iterator=_sentences(),
-        model_writer=model,
-        vocab_size=vocabulary,
-        model_type='bpe',
-        byte_fallback=True,
-        normalization_rule_name='identity',
-        remove_extra_whitespaces=False,
-        allow_whitespace_only_pieces=True,
-        hard_vocab_limit=False,
-        num_threads=1,
-        minloglevel=2,
-    )
+    try:
+        SentencePieceTrainer.train(
+            sentence_iterator=_sentences(),
+            model_writer=model,
+            vocab_size=vocabulary,
+            model_type='bpe',
+            byte_fallback=True,
+            normalization_rule_name='identity',
+            remove_extra_whitespaces=False,
+            allow_whitespace_only_pieces=True,
+            hard_vocab_limit=False,
+            num_threads=1,
+            minloglevel=2,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f'vocab_size: no tokenizer of {vocabulary} pieces: {error}') from error
     return model.getvalue()
 
 

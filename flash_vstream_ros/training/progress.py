@@ -10,6 +10,7 @@ from typing import Any
 
 from accelerate import Accelerator
 from safetensors import SafetensorError
+from torch.distributed.checkpoint import CheckpointException
 
 from flash_vstream_ros.core.checkpoint_files import read_json
 
@@ -63,7 +64,7 @@ class RunState:
                 raise ValueError(
                     f'{path}: this run began with {key} = {began.get(key)!r}, and cannot go on '
                     f'with {self._values.get(key)!r}; choose another folder as out, or remove '
-                    f'this one'
+                    f'{self._folder.parent}'
                 )
 
     def save(self, accelerator: Accelerator, step: int) -> None:
@@ -82,8 +83,11 @@ class RunState:
             if accelerator.is_main_process:
                 (part / _ABOUT).write_text(json.dumps(self._values, indent=1))
                 _flush(part)
-        except (OSError, RuntimeError, SafetensorError) as error:  # RuntimeError: of torch.save
+        # RuntimeError: of torch.save. CheckpointException: of FSDP's states, and no Exception.
+        except (OSError, RuntimeError, SafetensorError, CheckpointException) as error:
             shutil.rmtree(part, ignore_errors=True)
+            if isinstance(error, CheckpointException):  # a traceback of each process
+                error, _ = next(iter(error.failures.values()))
             raise OSError(
                 f'{path}: the state of the run could not be written: {error}; the one from '
                 f'before is unharmed, and the run goes on from it when it is started again'
@@ -96,7 +100,8 @@ class RunState:
         accelerator.wait_for_everyone()
 
     def _remove_others(self, path: Path) -> None:
-        for other in self._folder.glob('step-*'):
+        # The hidden ones: parts of states that a kill has left.
+        for other in [*self._folder.glob('step-*'), *self._folder.glob('.step-*.part')]:
             if other != path:
                 shutil.rmtree(other)
 

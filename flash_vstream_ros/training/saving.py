@@ -2,8 +2,10 @@
 """Writes what was trained as a checkpoint in the published layout."""
 
 import json
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,16 +40,21 @@ def save_checkpoint(
     if config['mm_vision_tower'] not in KNOWN_TOWERS:
         tower = json.loads(vision.to_json_string(use_diff=False))
         config['mm_vision_tower'] = TOWER_FOLDER  # a path would lead nowhere from here
-    _check_same_model(folder, config)
+    check_same_model(folder, config)
     if not (folder / 'config.json').exists():
         write_description(folder, config, tower, (source / 'tokenizer.model').read_bytes())
     write_tensors(folder, chain(published_tensors(state, dtype), tower_tensors(source)))
 
 
-def _check_same_model(folder: Path, config: dict) -> None:
+def check_same_model(folder: Path, config: Mapping[str, Any]) -> None:
+    """Check that a folder of a checkpoint holds no other model.
+
+    :param config: its ``config.json``.
+    :raises FileExistsError: it does.
+    """
     path = folder / 'config.json'
     if path.exists() and read_json(path) != config:
         raise FileExistsError(
             f'{folder}: another model lies here, or a part of one that was interrupted; it is '
-            f'not overwritten'
+            f'not overwritten; choose another folder as out, or remove {folder.parent}'
         )

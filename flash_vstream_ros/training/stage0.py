@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPVisionConfig, CLIPVisionModel
+from transformers import CLIPVisionModel
 
 from flash_vstream_ros.core.abstract_memory import SemanticAttention
-from flash_vstream_ros.core.checkpoint import ATTENTION, PROJECTOR, TOWER
+from flash_vstream_ros.core.checkpoint import ATTENTION, PROJECTOR, TOWER, expected_shapes
 from flash_vstream_ros.core.checkpoint_saving import (
     TOWER_FOLDER,
     write_description,
@@ -20,7 +20,7 @@ from flash_vstream_ros.core.checkpoint_saving import (
 )
 from flash_vstream_ros.core.encoder import Encoder
 from flash_vstream_ros.core.language_model import LanguageModel
-from flash_vstream_ros.core.model_config import ModelConfig
+from flash_vstream_ros.core.model_config import ModelConfig, vision_config
 from flash_vstream_ros.core.projector import Projector
 from flash_vstream_ros.core.random_checkpoint import published_config
 from flash_vstream_ros.core.tunables import tunable
@@ -30,6 +30,7 @@ from flash_vstream_ros.training.labelled_frames import FrameStore
 from flash_vstream_ros.training.loop import Training
 from flash_vstream_ros.training.meter import Counts
 from flash_vstream_ros.training.patrol_tokenizer import train_tokenizer
+from flash_vstream_ros.training.saving import check_same_model
 
 VARIANTS = 1000  # of the frames shown of one patrol: more than any run shows
 ENCODER_GAIN = 0.7
@@ -50,6 +51,13 @@ class Stage0Config(RunConfig):
         0, 'parts a side of a map that say by themselves what is seen; 0: as a cluster', minimum=0
     )
     frames: str = tunable('', 'folder to keep drawn frames in; default: in the folder of the run')
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ('model', 'vision'):
+            value = getattr(self, name)
+            if not isinstance(value, Mapping):
+                raise ValueError(f'{name}: expected keys and values, got {value!r}')
 
 
 def read_stage0_config(path: Path, overrides: Mapping[str, Any]) -> Stage0Config:
@@ -72,15 +80,21 @@ class EncoderJob:
 
     def __init__(self, config: Stage0Config) -> None:
         base, vision = published_config('tiny')
-        self._config = base | {'mm_hidden_size': config.vision.get('hidden_size')} | config.model
         self._vision = vision | dict(config.vision)
+        self._config = base | {'mm_hidden_size': self._vision['hidden_size']} | config.model
+        self._model_config = ModelConfig.from_dict(self._config, vision_config(self._vision))
+        expected_shapes(self._model_config)  # or the sizes make no model
         self._tokenizer = train_tokenizer(self._config['vocab_size'])
-        self._model_config = ModelConfig.from_dict(self._config, CLIPVisionConfig(**self._vision))
         geometry = self._model_config.geometry
         encoder = Encoder(self._model_config.vision, self._model_config.select_layer)
         encoder.restore_buffers(torch.device('cpu'))
         _initialise(encoder)
         parts_side = config.parts_side or geometry.temporal_side
+        if geometry.detail_side % parts_side:
+            raise ValueError(
+                f'parts_side: expected a divisor of {geometry.detail_side}, the side of the '
+                f"memory's details, got {parts_side}"
+            )
         self.model = EncoderInTraining(encoder, geometry.detail_side, parts_side)
         folder = Path(config.frames or Path(config.out) / 'frames')
         store = FrameStore(folder, config.patrol_seconds, encoder, geometry.detail_side)
@@ -103,8 +117,14 @@ class EncoderJob:
         return f'frames of rooms {item["room"].unique().tolist()}'
 
     def save(self, folder: Path, state: dict[str, Tensor]) -> None:
-        """Write the start of a small model: this encoder, the rest untrained."""
+        """Write the start of a small model: this encoder, the rest untrained.
+
+        :raises FileExistsError: another model lies in the folder.
+        :raises OSError: it cannot be written; the checkpoint from before is unharmed.
+        """
         config = self._config | {'mm_vision_tower': TOWER_FOLDER}
+        check_same_model(folder, config)
+        check_same_model(folder / TOWER_FOLDER, self._vision)
         if not (folder / 'config.json').exists():
             write_description(folder, config, self._vision, self._tokenizer)
         prefix = 'encoder.tower.'

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from flash_vstream_ros.core.checkpoint import load_checkpoint
@@ -36,7 +37,9 @@ class TuningJob:
     def __init__(self, config: TrainingConfig) -> None:
         self._source = resolve_folder(config.init)
         self._dtype = getattr(torch, config.save_dtype)
-        modules = load_checkpoint(self._source, torch.device('cpu'), torch.float32)
+        is_empty = _waits_for_weights()
+        device = torch.device('meta' if is_empty else 'cpu')
+        modules = load_checkpoint(self._source, device, torch.float32)
         modules.encoder = None  # its work is in the features
         prompt = TrainingPrompt.from_file(self._source / 'tokenizer.model')
         context = modules.language_model.context
@@ -49,6 +52,9 @@ class TuningJob:
         self.data = TrainingData(config, geometry, prompt, tower_id(self._source))
         self.steps_an_epoch = len(self.data) / config.global_batch
         self.model = TrainedModel(modules, config.trained_parts)
+        if is_empty:  # Accelerate asks for memory, but nothing is ever written there
+            self.model.to_empty(device='cpu')
+            modules.language_model.restore_buffers(torch.device('cpu'))
         if config.compile:  # in place: its weights keep their names
             self.model.llama.model.compile(dynamic=True)
         if config.gradient_checkpointing:
@@ -73,3 +79,13 @@ class TuningJob:
     def save(self, folder: Path, state: dict[str, Tensor]) -> None:
         """Write a checkpoint: what was trained, and the source's other parts."""
         save_checkpoint(folder, self._source, state, self._dtype)
+
+
+def _waits_for_weights() -> bool:
+    """Whether this process gets its share of the weights from the first one, which loads them."""
+    if not torch.distributed.is_initialized():  # one process, perhaps without an Accelerator
+        return False
+    state = AcceleratorState()
+    if not state.is_fsdp2 or state.process_index == 0:
+        return False
+    return state.fsdp_plugin.cpu_ram_efficient_loading

@@ -68,6 +68,7 @@ def test_a_conversation_keeps_its_turns_together_and_loses_the_mark_of_the_image
         ({'end_time': 'shot_0123'}, 'end_time'),
         ({'end_time': True}, 'end_time'),
         ({'end_time': float('nan')}, 'end_time'),
+        ({'end_time': 10**400}, 'end_time'),
     ],
 )
 def test_a_question_of_no_use_is_named_with_file_and_line(write_json, changes, word):

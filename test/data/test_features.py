@@ -93,6 +93,13 @@ def test_a_file_that_was_cut_off_is_refused_by_name(written):
         open_features(written)
 
 
+def test_a_file_that_is_cut_off_after_it_was_opened_is_refused_by_name(written):
+    features = open_features(written)
+    written.write_bytes(written.read_bytes()[:-10])
+    with pytest.raises(ValueError, match=r'stream\.safetensors: .*cut off'):
+        features.read(2)
+
+
 def test_a_missing_file_says_what_makes_it(tmp_path):
     with pytest.raises(FileNotFoundError, match='extract'):
         open_features(tmp_path / 'none.safetensors')

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from flash_vstream_ros.data.json_entries import read_entries
+from flash_vstream_ros.data.json_entries import finite_number, read_entries
 
 
 @pytest.mark.parametrize('indent', [None, 0, 3])
@@ -39,6 +39,9 @@ def test_an_empty_list_has_no_entries(tmp_path):
         ('[\n{"a": 1}\n{"a": 1}]', 3, 'comma'),
         ('[\n{"a": 1},\n', 3, 'not JSON'),
         ('[{"a": 1},]', 1, 'not JSON'),
+        # Neither is an error that the parser of JSON calls its own.
+        ('[\n' + 100_000 * '[', 2, 'cannot be read: .*recursion'),
+        ('[\n' + 5000 * '9' + ']', 2, 'cannot be read: .*digits'),
     ],
 )
 def test_json_that_is_none_is_refused_with_its_line(tmp_path, text, line, word):
@@ -46,3 +49,21 @@ def test_json_that_is_none_is_refused_with_its_line(tmp_path, text, line, word):
     path.write_text(text)
     with pytest.raises(ValueError, match=rf'broken\.json, line {line}: .*{word}'):
         list(read_entries(path))
+
+
+@pytest.mark.parametrize(
+    ('value', 'number'),
+    [
+        (3, 3.0),
+        (2.5, 2.5),
+        (-1, -1.0),
+        (10**400, None),
+        (float('inf'), None),
+        (float('nan'), None),
+        (True, None),
+        ('3', None),
+        (None, None),
+    ],
+)
+def test_a_number_is_one_that_a_float_holds(value, number):
+    assert finite_number(value) == number

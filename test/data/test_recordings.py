@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from flash_vstream_ros.data.features import find_features
 from flash_vstream_ros.data.recordings import find_recording, list_recordings
 from flash_vstream_ros.simulator.description import PatrolDescription
 from flash_vstream_ros.simulator.writing import Form, write_patrol
@@ -34,9 +35,9 @@ def test_all_recordings_of_a_folder_are_found_by_their_names(folder):
     found = list_recordings(folder)
     assert {name: str(path.relative_to(folder)) for name, path in found.items()} == {
         'bag': 'bag',
-        'clip': 'clip.mp4',
-        'deep/Other': 'deep/Other.AVI',
-        'deep/log': 'deep/log.mcap',
+        'clip.mp4': 'clip.mp4',
+        'deep/Other.AVI': 'deep/Other.AVI',
+        'deep/log.mcap': 'deep/log.mcap',
         'frames': 'frames',
     }
 
@@ -53,7 +54,7 @@ def test_questions_say_which_recordings_are_meant(folder):
 
 
 def test_images_are_recordings_where_that_is_asked_for(folder):
-    assert list(list_recordings(folder, images=True)) == ['frames/1000', 'frames/2000']
+    assert list(list_recordings(folder, images=True)) == ['frames/1000.png', 'frames/2000.png']
 
 
 @pytest.mark.parametrize(
@@ -71,10 +72,29 @@ def test_a_folder_without_recordings_is_refused(tmp_path):
         list_recordings(tmp_path / 'none')
 
 
-def test_two_recordings_of_one_name_are_named(folder):
-    (folder / 'clip.mkv').touch()
-    with pytest.raises(ValueError, match=r'clip\.mkv, .*clip\.mp4: two recordings of one name'):
+@pytest.mark.parametrize('other', ['clip.mkv', 'clip.bag/metadata.yaml'])
+def test_two_recordings_of_one_name_are_named(folder, other):
+    (folder / other).parent.mkdir(exist_ok=True)
+    (folder / other).touch()
+    words = r'clip\.(mkv|bag), .*clip\.mp4: two recordings of one name'
+    with pytest.raises(ValueError, match=words):
         list_recordings(folder)
+    names = ['clip.mp4', other.split('/')[0]]
+    questions = [{'video_name': n, 'question': 'q', 'answer': 'a', 'end_time': 1.0} for n in names]
+    (folder / 'questions.json').write_text(json.dumps(questions))
+    with pytest.raises(ValueError, match='two recordings of one name'):
+        list_recordings(folder)
+
+
+def test_recordings_that_are_found_have_features_of_their_own(folder):
+    """One suffix falls away, once; and a question may name a recording with it or without."""
+    (folder / 'clip.mp4.avi').touch()
+    found = list_recordings(folder)
+    assert len({find_features(folder, name) for name in found}) == len(found) == 6
+    names = ['clip', 'clip.mp4', 'none', 'none.mp4']
+    questions = [{'video_name': n, 'question': 'q', 'answer': 'a', 'end_time': 1.0} for n in names]
+    (folder / 'questions.json').write_text(json.dumps(questions))
+    assert list(list_recordings(folder)) == names
 
 
 def test_streams_without_questions_are_found(tmp_path):
@@ -82,4 +102,4 @@ def test_streams_without_questions_are_found(tmp_path):
         path = tmp_path / f'patrol_{seed}.json'
         write_patrol(path, PatrolDescription(seed, 60.0, 1.0, (64, 48)), Form('description'))
     (tmp_path / 'questions.json').write_text('[]')
-    assert list(list_recordings(tmp_path)) == ['patrol_1', 'patrol_2']
+    assert list(list_recordings(tmp_path)) == ['patrol_1.json', 'patrol_2.json']

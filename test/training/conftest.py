@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from accelerate.state import AcceleratorState, GradientState
 
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
 from flash_vstream_ros.data.features import write_features
+from flash_vstream_ros.training.config import read_training_config
+from flash_vstream_ros.training.tuning import train
 
 S = 1_000_000_000
 # A small memory: abstract 4, temporal 6 of 2x2, retrieved 2 and spatial 1 of 4x4
@@ -74,3 +78,57 @@ def _question(video: str, number: int, frames: int) -> dict:
         'start_time': 0.0,
         'end_time': float(frames if number % 2 else frames // 2),
     }
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator() -> Iterator[None]:
+    """Accelerate keeps its state per process, and a test is no process."""
+    yield
+    forget_accelerator()
+
+
+def forget_accelerator() -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+
+
+@pytest.fixture
+def write_config(checkpoint, data, tmp_path):
+    """Write a configuration file; ``out`` is the folder of that name in the test's own."""
+
+    def write(out: str, **changes) -> Path:
+        source = {'questions': str(data / 'questions.json'), 'features': str(data / 'features')}
+        values = {
+            'init': str(checkpoint),
+            'data': [source],
+            'out': str(tmp_path / out),
+            'stage': 2,
+            'global_batch': 4,
+            'micro_batch': 4,
+            'turns_per_sequence': 2,
+            'learning_rate': 1e-3,
+            'max_length': 512,
+            'steps': 4,
+            'save_every': 2,
+            'log_every': 1,
+        }
+        path = tmp_path / f'{out}.yaml'
+        path.write_text(yaml.safe_dump(values | changes))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def run(write_config):
+    """Train in this process; returns the folder of the run."""
+
+    def run(out: str, **changes) -> Path:
+        config = read_training_config(write_config(out, **changes), {})
+        try:
+            train(config)
+        finally:
+            forget_accelerator()
+        return Path(config.out)
+
+    return run

@@ -80,6 +80,15 @@ def test_features_of_another_geometry_are_refused(load, write_json, tmp_path):
         load(source)
 
 
+def test_the_questions_of_vstream_qa_are_refused(load, data, write_json):
+    """They are a test, and count from the start of a clip: 500 would be another second."""
+    path = write_json([entry()])
+    path = path.rename(path.with_name('test_qa_ego4d.json'))
+    source = DataSource(questions=str(path), features=str(data / 'features'))
+    with pytest.raises(ValueError, match=r'test_qa_ego4d\.json: expected questions to train on'):
+        load(source)
+
+
 def test_an_empty_set_is_refused(load, data, write_json):
     source = DataSource(questions=str(write_json([])), features=str(data / 'features'))
     with pytest.raises(ValueError, match='at least one example'):

@@ -9,6 +9,7 @@ from flash_vstream_ros.core.abstract_memory import SemanticAttention, attend_vid
 from flash_vstream_ros.core.star_memory import StarMemory
 from flash_vstream_ros.data.features import open_features
 from flash_vstream_ros.evaluation.inputs import INPUTS, Source, make_input
+from flash_vstream_ros.training import memory_loop
 from flash_vstream_ros.training.memory_loop import MemoryLoop, attend_streams, round_to_float16
 
 
@@ -69,6 +70,40 @@ def test_a_stream_is_written_once_for_all_its_questions(features, geometry, tmp_
         assert torch.equal(again.pooled, tokens.pooled)
         assert len(again.pooled) == frames
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_memories_that_cannot_be_read_are_computed_again(features, geometry, tmp_path, caplog):
+    loop = MemoryLoop(geometry, 'star', tmp_path)
+    expected = loop.tokens(features, 23, [23])
+    (kept,) = tmp_path.iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-10])
+    again = loop.tokens(features, 23, [23])
+    assert torch.equal(again.fixed, expected.fixed)
+    assert torch.equal(again.pooled, expected.pooled)
+    assert kept.read_bytes() == whole
+    assert f'{kept}: cannot be read, and is computed again' in caplog.text
+
+
+@pytest.mark.parametrize('asked', [[1], [5], [7, 23], [40]])
+@pytest.mark.parametrize('buffer_frames', [2, 10, 300])
+def test_no_more_frames_are_buffered_than_there_are(
+    features, geometry, monkeypatch, asked, buffer_frames
+):
+    """An image among hundreds of thousands would cost a buffer of 300 frames; the values stay."""
+    geometry = replace(geometry, buffer_frames=buffer_frames)
+    loop, sizes = MemoryLoop(geometry, 'star', None), []
+
+    def watched(name, source, side):
+        sizes.append(source.geometry.buffer_frames)
+        return make_input(name, source, side)
+
+    monkeypatch.setattr(memory_loop, 'make_input', watched)
+    found = [loop.tokens(features, frames, asked).fixed for frames in asked]
+    monkeypatch.setattr(memory_loop, '_without_unused_buffer', lambda geometry, frames: geometry)
+    expected = [loop.tokens(features, frames, asked).fixed for frames in asked]
+    assert all(map(torch.equal, found, expected))
+    assert sizes[: len(asked)] == [min(buffer_frames, frames) for frames in asked]
 
 
 def test_the_cache_knows_what_its_memories_depend_on(features, geometry, tmp_path):

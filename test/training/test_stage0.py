@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from flash_vstream_ros.core.pipeline import FlashVStream
-from flash_vstream_ros.training.stage0 import read_stage0_config, train_stage0
+from flash_vstream_ros.training import patrol_tokenizer
+from flash_vstream_ros.training.stage0 import EncoderJob, read_stage0_config, train_stage0
 
 RECIPE = Path(__file__).parents[2] / 'models/patrol-tiny/stage0.yaml'
 SMALL = """
@@ -67,6 +70,50 @@ def test_a_finished_run_is_not_trained_again(run):
     config = read_stage0_config(run.parent / 'config.yaml', {'stage': 0})
     train_stage0(config)
     assert (run / 'checkpoint/model.safetensors.index.json').stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {'model': {'video_Turing_memory_length': 3}},
+        {'vision': {'num_attention_heads': 4}},
+    ],
+)
+def test_another_model_in_the_folder_is_not_overwritten(run, tmp_path, changes):
+    """As is left where one removes the state of a run only, and trains with other sizes."""
+    shutil.copytree(run / 'checkpoint', tmp_path / 'run/checkpoint')
+    path = tmp_path / 'config.yaml'
+    path.write_text(SMALL.format(out=tmp_path / 'run'))
+    config = yaml.safe_load(path.read_text())
+    overrides = {name: config[name] | values for name, values in changes.items()}
+    overrides |= {'frames': str(run / 'frames'), 'steps': 1}
+    with pytest.raises(FileExistsError, match=rf'another model lies here.*remove {tmp_path}/run'):
+        train_stage0(read_stage0_config(path, overrides))
+    vstream = FlashVStream.from_pretrained(tmp_path / 'run/checkpoint')
+    assert vstream.geometry.abstract_slots == 2
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'words'),
+    [
+        ('parts_side', 3, 'parts_side: expected a divisor of 4.*got 3'),
+        ('parts_side', 9, 'parts_side: expected a divisor of 4.*got 9'),
+        ('model', 5, 'model: expected keys and values, got 5'),
+        ('vision', [16], 'vision: expected keys and values'),
+        ('model', {'vocab_size': -5}, 'makes no model'),
+        ('model', {'vocab_size': 20}, 'vocab_size: no tokenizer of 20 pieces'),
+        ('vision', {'hidden_size': 'abc'}, 'hidden_size'),
+        ('vision', {'hidden_act': 'none'}, 'makes no model'),
+    ],
+)
+def test_sizes_that_make_no_model_are_said(tmp_path, monkeypatch, key, value, words):
+    monkeypatch.setattr(patrol_tokenizer, 'PATROLS', 1)
+    path = tmp_path / 'config.yaml'
+    path.write_text(SMALL.format(out=tmp_path / 'run'))
+    if isinstance(value, dict):
+        value = yaml.safe_load(path.read_text())[key] | value
+    with pytest.raises(ValueError, match=words):
+        EncoderJob(read_stage0_config(path, {key: value}))
 
 
 def test_the_recipe_in_the_box_can_be_read():

@@ -7,8 +7,9 @@ import torch
 from flash_vstream_ros.core.checkpoint import load_checkpoint
 from flash_vstream_ros.data.conversations import Example
 from flash_vstream_ros.data.features import open_features
+from flash_vstream_ros.training.config import PARTS_BY_STAGE
 from flash_vstream_ros.training.memory_loop import MemoryLoop
-from flash_vstream_ros.training.model import TRAINABLE, TrainedModel
+from flash_vstream_ros.training.model import TrainedModel
 from flash_vstream_ros.training.sequences import TrainingPrompt, make_batch, make_sequence
 
 TURNS = (
@@ -18,7 +19,7 @@ TURNS = (
 )
 
 
-def load(checkpoint, trainable=TRAINABLE):
+def load(checkpoint, trainable=PARTS_BY_STAGE[2]):
     modules = load_checkpoint(checkpoint, torch.device('cpu'), torch.float32)
     return TrainedModel(modules, trainable).train()
 
@@ -107,7 +108,7 @@ def test_later_turns_of_a_conversation_see_earlier_ones(vstream, model, prompt, 
 def test_gradients_reach_the_trained_parts_and_no_other(vstream, checkpoint, prompt, data):
     example = Example('one', None, TURNS, True, '')
     batch = batch_of(vstream, prompt, data, [example])
-    for trainable in (('attention', 'projector'), TRAINABLE):
+    for trainable in PARTS_BY_STAGE.values():
         model = load(checkpoint, trainable)
         model(batch).total.backward()
         moved = {n.split('.')[0] for n, p in model.named_parameters() if p.grad is not None}

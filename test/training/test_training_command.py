@@ -2,17 +2,15 @@
 import builtins
 import json
 import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 import torch
 import yaml
 from accelerate.state import AcceleratorState, GradientState
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training_processes import start_verb
+from training_processes import run_pair
 from transformers import CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlamaForCausalLM
 
 from flash_vstream_ros.__main__ import main
@@ -23,14 +21,6 @@ from flash_vstream_ros.data.tower import tower_id
 from flash_vstream_ros.training.config import read_training_config
 
 S = 1_000_000_000
-
-
-@pytest.fixture(autouse=True)
-def fresh_accelerator() -> Iterator[None]:
-    """Accelerate keeps its state per process, and a test is no process."""
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
 
 
 @pytest.fixture
@@ -110,16 +100,7 @@ def test_two_processes_learn_what_one_learns(config_file, tmp_path):
     """With gloo on the CPU, as a launcher starts them; each takes its share of every step."""
     command = ['train', '--stage', '2', '--config', str(config_file)]
     setting = ['--set', f'out={tmp_path / "two"}']
-    with socket.create_server(('localhost', 0)) as free:
-        port = free.getsockname()[1]
-    shared = {'MASTER_ADDR': 'localhost', 'MASTER_PORT': str(port), 'WORLD_SIZE': '2'}
-    processes = [
-        start_verb([*command, *setting], shared | {'RANK': rank, 'LOCAL_RANK': rank})
-        for rank in ('0', '1')
-    ]
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0]
+    assert run_pair([*command, *setting]) == [0, 0]
     assert (tmp_path / 'two/state/step-00000002/random_states_1.pkl').exists()
     assert main(command) == 0
     one, two = (

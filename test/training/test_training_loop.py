@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from accelerate.state import AcceleratorState, GradientState
 from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_processes import start_verb
@@ -20,60 +19,7 @@ from flash_vstream_ros.core.checkpoint import ATTENTION, PROJECTOR, TOWER, load_
 from flash_vstream_ros.core.checkpoint_files import read_tensors
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.data.features import open_features
-from flash_vstream_ros.training.config import read_training_config
-from flash_vstream_ros.training.loop import TrainingError
-from flash_vstream_ros.training.tuning import train
-
-S = 1_000_000_000
-
-
-@pytest.fixture(autouse=True)
-def fresh_accelerator() -> Iterator[None]:
-    """Accelerate keeps its state per process, and a test is no process."""
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
-
-
-@pytest.fixture
-def write_config(checkpoint, data, tmp_path):
-    """Write a configuration file; ``out`` is the folder of that name in the test's own."""
-
-    def write(out: str, **changes) -> Path:
-        source = {'questions': str(data / 'questions.json'), 'features': str(data / 'features')}
-        values = {
-            'init': str(checkpoint),
-            'data': [source],
-            'out': str(tmp_path / out),
-            'stage': 2,
-            'global_batch': 4,
-            'micro_batch': 4,
-            'turns_per_sequence': 2,
-            'learning_rate': 1e-3,
-            'max_length': 512,
-            'steps': 4,
-            'save_every': 2,
-            'log_every': 1,
-        }
-        path = tmp_path / f'{out}.yaml'
-        path.write_text(yaml.safe_dump(values | changes))
-        return path
-
-    return write
-
-
-@pytest.fixture
-def run(write_config):
-    """Train in this process; returns the folder of the run."""
-
-    def run(out: str, **changes) -> Path:
-        config = read_training_config(write_config(out, **changes), {})
-        train(config)
-        AcceleratorState._reset_state(reset_partial_state=True)
-        GradientState._reset_state()
-        return Path(config.out)
-
-    return run
+from flash_vstream_ros.training.loop import Training, TrainingError
 
 
 def scalars(run: Path, name: str) -> list[float]:
@@ -183,14 +129,27 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(run, write_config, tmp
     assert [path.name for path in states.iterdir()] == ['step-00000012']
 
 
-def test_scalars_are_logged_once_a_step_also_where_a_run_was_resumed(run, tmp_path):
-    out = run('logged', steps=6)
+def test_scalars_are_logged_once_a_step_also_where_a_run_was_resumed(run, monkeypatch):
+    """Interrupted after steps 3 and 4 were logged and before they were saved."""
+    saving = Training._save
+
+    def interrupted(self, step):
+        if step == 4:
+            raise KeyboardInterrupt
+        saving(self, step)
+
+    monkeypatch.setattr(Training, '_save', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run('logged', steps=6)
+    monkeypatch.undo()
+    out, whole = run('logged', steps=6), run('whole', steps=6)
     log = EventAccumulator(str(out / 'logs'))
     log.Reload()
     for name in ('loss', 'learning_rate', 'gradient_norm', 'tokens_per_second'):
         events = log.Scalars(name)
         assert [event.step for event in events] == [1, 2, 3, 4, 5, 6]
         assert all(event.value > 0 for event in events[:-1])
+    assert scalars(out, 'loss') == scalars(whole, 'loss')
 
 
 def test_a_finished_run_is_left_alone(run, caplog):

@@ -3,8 +3,10 @@
 
 import multiprocessing
 import os
+import resource
+import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 
 # Before torch is imported: equal threads, equal bits.
@@ -13,27 +15,62 @@ _HEAVY = ['flash_vstream_ros.training.tuning', 'torch.utils.tensorboard']
 
 
 def start_verb(
-    arguments: Sequence[str], environment: Mapping[str, str] | None = None
+    arguments: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    before: Callable[[], None] | None = None,
 ) -> BaseProcess:
     """Start a verb of the command line.
 
     :param environment: of the process, besides that of the test.
+    :param before: called in the process, first of all.
     """
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(_HEAVY)
-    before = dict(os.environ)
+    given = dict(os.environ)
     os.environ.update(ENVIRONMENT)
     try:
-        process = context.Process(target=_run, args=(list(arguments), dict(environment or {})))
+        values = (list(arguments), dict(environment or {}), before)
+        process = context.Process(target=_run, args=values)
         process.start()
     finally:
         os.environ.clear()
-        os.environ.update(before)
+        os.environ.update(given)
     return process
 
 
-def _run(arguments: list[str], environment: dict[str, str]) -> None:
+def _run(
+    arguments: list[str], environment: dict[str, str], before: Callable[[], None] | None
+) -> None:
     os.environ.update(ENVIRONMENT | environment)
+    if before is not None:
+        before()
     from flash_vstream_ros.__main__ import main
 
     sys.exit(main(arguments))
+
+
+def run_pair(
+    arguments: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    before: Callable[[], None] | None = None,
+) -> list[int]:
+    """Run a verb in two processes that know of each other, as a launcher starts them.
+
+    :returns: their exit codes.
+    """
+    with socket.create_server(('localhost', 0)) as free:
+        port = free.getsockname()[1]
+    shared = {'MASTER_ADDR': 'localhost', 'MASTER_PORT': str(port), 'WORLD_SIZE': '2'}
+    shared |= environment or {}
+    processes = [
+        start_verb(arguments, shared | {'RANK': rank, 'LOCAL_RANK': rank}, before)
+        for rank in ('0', '1')
+    ]
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
+
+
+def limit_open_files(most: int) -> None:
+    """Let the process open so many files at once."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
