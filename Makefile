@@ -7,8 +7,8 @@
 export PYTHON
 
 IN_ENV := scripts/in_ros_env.sh
-# An argument of the demo is passed on only where it is given, in quotes: file names may hold spaces.
-option = $(if $($(1)),--$(2) '$($(1))')
+# An argument of the demo is passed on only where it is given, by the shell: file names may hold spaces and quotes.
+option = $(if $($(1)),--$(2) "$$$(1)")
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 20
@@ -47,7 +47,7 @@ lock:  ## write requirements/lock.txt anew after a change of the lists; UPGRADE=
 	@scripts/tools.sh
 	@cd requirements && ../.venv-tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-annotate --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade) --output-file lock.txt \
-	  setup.txt core.txt ros.txt dev.txt training.txt evaluation.txt tools.txt fuzz.txt
+	  setup.txt core.txt ros.txt lint.txt dev.txt training.txt evaluation.txt tools.txt fuzz.txt
 
 # pip-audit calls a package that it could not look up no vulnerability: --strict makes it an error.
 audit:  ## look up the known vulnerabilities of all that is pinned (network)

@@ -123,7 +123,7 @@ def run(
     """
     # Alone on this machine, so that a robot nearby neither hears nor disturbs the demo.
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    os.environ.setdefault('ROS_DOMAIN_ID', str(random.randint(1, 100)))
+    os.environ['ROS_DOMAIN_ID'] = str(random.randint(1, 100))
     arguments = [str(path), '--questions', str(questions), '--out', str(out / 'answers.jsonl'),
                  '--picture', str(out / 'memory.png'), '--speed', str(speed)]  # fmt: skip
     arguments += ['--topic', topic] if topic else []

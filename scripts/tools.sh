@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 stamp=.venv-tools/.setup_stamp
-made_from=$(sha256sum requirements/tools.txt scripts/tools.sh)
+made_from=$(pwd; sha256sum requirements/{tools,lock}.txt scripts/{tools,install_locked}.sh)
 if [ "$(cat "$stamp" 2>/dev/null || true)" = "$made_from" ]; then exit 0; fi
 rm -rf .venv-tools
 "${PYTHON:-python3}" -m venv .venv-tools

@@ -40,8 +40,10 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     try:
+        if arguments.video is not None:
+            open_recording(arguments.video)  # before the download of 14 GB
         vstream = FlashVStream.from_pretrained(arguments.model, arguments.device, arguments.dtype)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         print(f'verify-published: {error}', file=sys.stderr)
         return 1
     if vstream.geometry.tokens != TOKENS:
