@@ -16,7 +16,8 @@ from flash_vstream_ros.core.random_checkpoint import random_vstream
 from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.core.star_memory import StarMemory
 
-SIZES = ('tiny', '100m')
+ROUNDS = {'tiny': 7, '100m': 7, '1b': 3}  # of each size
+QUICK_SIZES = ('tiny', '100m')
 QUESTIONS = ('What is on the table?', 'Where was the red cup?')  # of one length
 YOUNGEST = 25  # frames that fill the temporal memory
 PLACES = ('first', 'second', 'third', 'fourth', 'fifth', 'sixth', 'seventh', 'last')
@@ -24,10 +25,10 @@ CHOICES = ('yes', 'no', 'on the table', 'behind the door', 'red', 'green', 'thre
 NS_PER_S = 1_000_000_000
 
 
-def measure(quick: bool, sizes: tuple[str, ...] = SIZES) -> list[Figure]:
+def measure(quick: bool) -> list[Figure]:
     """Measure models of random weights: what they say means nothing, what it costs does."""
-    rounds = 2 if quick else 7
-    return [figure for size in sizes for figure in measure_size(size, rounds)]
+    rounds = dict.fromkeys(QUICK_SIZES, 2) if quick else ROUNDS
+    return [figure for size, count in rounds.items() for figure in measure_size(size, count)]
 
 
 def measure_size(size: str, rounds: int, max_new_tokens: int = 32) -> list[Figure]:

@@ -47,7 +47,7 @@ from flash_vstream_ros.core.star_memory import StarMemory
 
 RESULTS = Path(__file__).resolve().parent / 'results'
 FRAME_SHAPE = (720, 1280, 3)
-BATCH = 16
+BATCH = 32
 NEW_TOKENS = 64
 YOUNG_FRAMES = 1000
 # Side of the matrices and bytes of the copy: large enough for the best rate of each device.

@@ -97,7 +97,7 @@ def main() -> int:
     parser.add_argument('--questions', type=int, default=36, help='to each stream')
     arguments = parser.parse_args()
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    os.environ.setdefault('ROS_DOMAIN_ID', str(random.randint(1, 100)))
+    os.environ['ROS_DOMAIN_ID'] = str(random.randint(1, 100))
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / 'data'
         entries = record(data, arguments.streams, arguments.minutes, arguments.questions)

@@ -67,7 +67,7 @@ def main() -> int:
         figures = measure_apart(run, name, options)
         if not options.quick:
             command = f'python3 benchmarks/run.py {name}'
-            if name == 'memory':
+            if name in ('memory', 'stream_length'):
                 command += f' --frames {options.frames}'
             write_report(options.out, name, figures, machine, command)
     return 0

@@ -20,7 +20,6 @@ from flash_vstream_ros.nodes.environment import (
     MALLOC_SETTINGS,
     PROFILE_VARIABLES,
     camera_environment,
-    frame_handler_environment,
     question_handler_environment,
 )
 
@@ -44,9 +43,9 @@ def measure(quick: bool) -> list[Figure]:
     bare = bare_environment()
     streams = (
         Stream('memory', 'memory, 1.4 MB, reliable, 10 Hz', 10.0,
-               frame_handler_environment(bare), question_handler_environment(bare)),
+               camera_environment(bare), question_handler_environment(bare)),
         Stream('image', 'image, 1280x720, best effort, 30 Hz', 30.0,
-               camera_environment(bare), frame_handler_environment(bare)),
+               camera_environment(bare), camera_environment(bare)),
     )  # fmt: skip
     seconds = 2.0 if quick else 10.0
     figures = []

@@ -265,6 +265,7 @@ def test_the_loading_benchmark_reads_all_of_a_checkpoint(monkeypatch):
 
 
 def test_the_quantization_benchmark_shows_smaller_layers():
+    pytest.importorskip('bitsandbytes')
     figures = quantization.measure(quick=True, size='tiny')
     sizes = [figure.value for figure in figures if figure.unit == 'MB']
     assert sizes == sorted(sizes, reverse=True)
