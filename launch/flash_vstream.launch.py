@@ -23,7 +23,7 @@ from launch_ros.substitutions import FindPackageShare
 from flash_vstream_ros.core.config import FrameHandlerConfig, QuestionHandlerConfig
 from flash_vstream_ros.nodes.environment import (
     PACKAGE,
-    frame_handler_environment,
+    camera_environment,
     question_handler_environment,
 )
 
@@ -52,6 +52,8 @@ def declared_arguments() -> list[DeclareLaunchArgument]:
         'enclaves': ('false', 'true: each node in an enclave of SROS 2 that is called like it, as '
                      '/flash_vstream/frame_handler'),
         'use_sim_time': ('', 'take the time from /clock: true or false; empty: false'),
+        'shutdown_timeout': ('60', 'seconds for a node to save its memory and end, before it is '
+                             'told again with SIGTERM, and as many before it is killed'),
         'respawn': ('true', 'true: a node that ended is started again after 2 s'),
     }  # fmt: skip
     return [
@@ -135,6 +137,8 @@ def shared(context: LaunchContext, node: str) -> dict[str, object]:
         'output': 'screen',
         'respawn': is_true(context, 'respawn'),
         'respawn_delay': RESPAWN_DELAY_S,
+        'sigterm_timeout': LaunchConfiguration('shutdown_timeout'),
+        'sigkill_timeout': LaunchConfiguration('shutdown_timeout'),
         'ros_arguments': arguments,
     }
 
@@ -169,7 +173,7 @@ def frame_handler(context: LaunchContext, camera: str, image: object) -> Node:
             given,
         ],
         remappings=remappings(image),
-        additional_env=frame_handler_environment(context.environment),
+        additional_env=camera_environment(context.environment),
         **shared(context, f'{camera}/frame_handler' if camera else 'frame_handler'),
     )
 

@@ -13,7 +13,9 @@ from launch.actions import (
     EmitEvent,
     IncludeLaunchDescription,
     OpaqueFunction,
+    RegisterEventHandler,
 )
+from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
@@ -22,6 +24,7 @@ from launch_ros.substitutions import FindPackageShare
 
 from flash_vstream_ros.nodes.environment import PACKAGE, camera_environment
 
+CLIENT = 'replay_client'
 OPTIONS = {
     'topic': 'image topic of the bag; needed where it has several',
     'questions': 'JSON file of questions with their times; empty: one at the end',
@@ -43,6 +46,32 @@ def finish(event: ProcessExited, context: LaunchContext) -> EmitEvent:
     return EmitEvent(event=Shutdown(reason='the recording is over'))
 
 
+def check_nodes(event: ProcessExited, context: LaunchContext) -> None:
+    """End the launch as failed where a node has ended: the client would wait for it.
+
+    :raises RuntimeError: one has; `ros2 launch` then fails too.
+    """
+    program = event.action.node_executable
+    if not context.is_shutdown and program != CLIENT:
+        raise RuntimeError(
+            f'{program} ended with exit status {event.returncode} before the replay '
+            f'did; its messages above say why'
+        )
+
+
+def check_cameras(context: LaunchContext) -> None:
+    """Check that one camera is replayed.
+
+    :raises ValueError: `cameras` asks for several.
+    """
+    cameras = context.launch_configurations.get('cameras', '')
+    if cameras:
+        raise ValueError(
+            f'cameras: expected none, as a replay has one camera, got {cameras!r}: leave it out, '
+            f'and choose the topic of a recording with topic:='
+        )
+
+
 def client(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Make the client from the arguments as they were given.
 
@@ -56,8 +85,8 @@ def client(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     return [
         Node(
             package=PACKAGE,
-            executable='replay_client',
-            name='replay_client',
+            executable=CLIENT,
+            name=CLIENT,
             namespace=LaunchConfiguration('namespace'),
             output='screen',
             arguments=[LaunchConfiguration('recording'), *options],
@@ -87,6 +116,8 @@ def generate_launch_description() -> LaunchDescription:
                 choices=['true', 'false'],
                 description='true: lose nothing, however slow the machine; speed does not count',
             ),
+            OpaqueFunction(function=check_cameras),
+            RegisterEventHandler(OnProcessExit(on_exit=check_nodes)),
             IncludeLaunchDescription(both, launch_arguments=[('respawn', 'false')]),
             OpaqueFunction(function=client),
         ]

@@ -34,7 +34,7 @@ ATTENTION = 'model.attention_model.'
 PROJECTOR = 'model.mm_projector.'
 EMBEDDINGS = 'model.embed_tokens.weight'
 # Buffers that older versions of transformers saved; they are computed, not read.
-_COMPUTED = re.compile(r'.*(rotary_emb\.inv_freq|embeddings\.position_ids)$')
+COMPUTED = re.compile(r'.*(rotary_emb\.inv_freq|embeddings\.position_ids)$')
 
 
 class NamedTensor(NamedTuple):
@@ -103,15 +103,12 @@ def assemble(
     parts = frozenset(parts)
     if not parts or not parts <= set(PARTS):
         raise ValueError(f'parts: expected some of {", ".join(PARTS)}, got {sorted(parts)}')
-    try:
-        targets, shapes = _targets(config, parts)
-    except Exception as error:  # of transformers or torch, on sizes that make no model
-        raise CheckpointError(f'config.json: makes no model: {shorten(error)}') from error
+    targets, shapes = _targets(config, parts)
     fingerprint = Fingerprint(config, (TOWER, ATTENTION))
     seen: dict[str, str] = {}
     loaded_bytes = 0
     for key, tensor, source in tensors:
-        if _COMPUTED.match(key):
+        if COMPUTED.match(key):
             continue
         _check_key(key, tensor, source, shapes, seen)
         fingerprint.add(key, tensor)
@@ -133,7 +130,10 @@ def assemble(
 
 
 def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Shape of every key of a checkpoint."""
+    """Shape of every key of a checkpoint.
+
+    :raises CheckpointError: the sizes make no model.
+    """
     return _targets(config, frozenset(('vision', 'language')))[1]
 
 
@@ -147,13 +147,10 @@ def _targets(
     config: ModelConfig, parts: frozenset[str]
 ) -> tuple[dict[str, _Target | None], dict[str, tuple[int, ...]]]:
     """Modules without storage by key prefix, and the shape of every key, loaded or not."""
-    geometry = config.geometry
-    with torch.device('meta'):
-        encoder = Encoder(config.vision, config.select_layer)
-        attention = SemanticAttention(geometry.feature_width, config.attention_width)
-        projector = Projector(geometry.feature_width, config.language.hidden_size)
-        language_model = LanguageModel(config.language)
-        whole_tower = CLIPVisionModel(config.vision)
+    try:
+        encoder, attention, projector, language_model, whole_tower = _empty_modules(config)
+    except Exception as error:  # of transformers or torch, on sizes that make no model
+        raise CheckpointError(f'config.json: makes no model: {shorten(error)}') from error
     # The language model's keys begin with nothing in common: it must come last.
     roots = {
         TOWER: ('vision', encoder.tower, encoder, whole_tower),
@@ -171,6 +168,18 @@ def _targets(
         targets[prefix] = _Target(root, names, module) if is_wanted else None
         shapes |= {prefix + n: tuple(p.shape) for n, p in whole.named_parameters()}
     return targets, shapes
+
+
+def _empty_modules(config: ModelConfig) -> tuple[nn.Module, ...]:
+    width = config.geometry.feature_width
+    with torch.device('meta'):
+        return (
+            Encoder(config.vision, config.select_layer),
+            SemanticAttention(width, config.attention_width),
+            Projector(width, config.language.hidden_size),
+            LanguageModel(config.language),
+            CLIPVisionModel(config.vision),
+        )
 
 
 def _check_key(

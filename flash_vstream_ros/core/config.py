@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import inf
 from typing import Any
+from urllib.parse import urlsplit
 
 from flash_vstream_ros.core.tunables import check_tunables, tunable
 
@@ -189,6 +190,10 @@ class FrameHandlerConfig:
                     f'memory_folder: expected a folder for {name}, got nothing; name one, or '
                     f'leave {name} off'
                 )
+        if 0.0 < self.sample_rate < 1e-6:  # the time between two frames would overflow
+            raise ValueError(
+                f'sample_rate: expected 0 (all frames) or at least 1e-6, got {self.sample_rate!r}'
+            )
 
 
 @dataclass(frozen=True)
@@ -278,8 +283,17 @@ class QuestionHandlerConfig:
             )
         if self.decoder_model and not self.decoder_url:
             raise ValueError('decoder_url: expected a server for decoder_model, got none')
-        if self.decoder_url and not self.decoder_url.startswith(('http://', 'https://')):
+        if self.decoder_url and not _is_server(self.decoder_url):
             raise ValueError(
                 f'decoder_url: expected http://HOST:PORT/v1 or https://..., got '
                 f'{self.decoder_url!r}'
             )
+
+
+def _is_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises what is no port
+    except ValueError:
+        return False
+    return parts.scheme in ('http', 'https') and bool(parts.hostname) and ' ' not in url

@@ -129,8 +129,9 @@ class ContinuousBatch:
         else:
             self.clear()
         segment = self.new_segment()
-        self._cache.append(prefix.layers)
-        self._owners = torch.cat([self._owners, torch.full((prefix.length,), segment)])
+        owners = torch.cat([self._owners, torch.full((prefix.length,), segment)])
+        self._cache.append(prefix.layers)  # last of what can fail: the others go on then
+        self._owners = owners
         self._prefixes.append((weakref.ref(prefix), segment))
         return segment
 
@@ -142,8 +143,9 @@ class ContinuousBatch:
         if len(alive) - int(alive.sum()) <= at_most:
             return
         places = alive.nonzero()[:, 0]
+        owners = self._owners[places]
         self._cache.keep(places.to(self._cache.layers[0].device))
-        self._owners = self._owners[places]
+        self._owners = owners
         self._prefixes = [known for known in self._prefixes if known[1] in used]
 
     def _read(self, texts: Sequence[Text]) -> Sequence[Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from flash_vstream_ros.core.model_config import ModelConfig
 
 # What changes every feature of a tower and none of its weights
-_TOWER_VALUES = ('hidden_act', 'num_attention_heads', 'layer_norm_eps', 'image_size', 'patch_size')
+TOWER_VALUES = ('hidden_act', 'num_attention_heads', 'layer_norm_eps', 'image_size', 'patch_size')
 
 
 class Fingerprint:
@@ -23,7 +23,7 @@ class Fingerprint:
 
     def __init__(self, config: ModelConfig, prefixes: tuple[str, ...]) -> None:
         self._prefixes = prefixes
-        tower = {name: getattr(config.vision, name) for name in _TOWER_VALUES}
+        tower = {name: getattr(config.vision, name) for name in TOWER_VALUES}
         self._parts = [repr((config.geometry, config.select_layer, tower))]
 
     def add(self, key: str, tensor: Tensor) -> None:

@@ -53,7 +53,9 @@ class Sampling:
         """
         if self.temperature == 0.0:
             return logits.argmax()
-        probabilities, order = (logits / self.temperature).softmax(-1).sort(descending=True)
+        # A temperature that is next to nothing must not make infinities of the largest logits.
+        scaled = (logits - logits.max()) / max(self.temperature, torch.finfo(logits.dtype).tiny)
+        probabilities, order = scaled.softmax(-1).sort(descending=True)
         # Keep a token if the more probable ones before it hold less than top_p: one always stays.
         before = probabilities.cumsum(-1) - probabilities
         # NaN must not reach multinomial: on CUDA that ends the process. decode() reports it.

@@ -138,14 +138,19 @@ def find_vision_tower(
         )
     beside = folder_beside(folder, name)
     if beside is not None:
-        return beside, _vision_config(read_json(beside / 'config.json'))
+        return beside, vision_config(read_json(beside / 'config.json'))
     if name in KNOWN_TOWERS:
-        return None, _vision_config(KNOWN_TOWERS[name])
+        return None, vision_config(KNOWN_TOWERS[name])
     tower = resolve_folder(name)
-    return tower, _vision_config(read_json(tower / 'config.json'))
+    return tower, vision_config(read_json(tower / 'config.json'))
 
 
-def _vision_config(values: Mapping[str, Any]) -> CLIPVisionConfig:
+def vision_config(values: Mapping[str, Any]) -> CLIPVisionConfig:
+    """Read the config of a vision tower.
+
+    :param values: of its ``config.json``, or of that of a whole CLIP.
+    :raises CheckpointError: a value is none that a tower can have.
+    """
     values = values.get('vision_config', values)
     if not isinstance(values, Mapping):
         raise CheckpointError(

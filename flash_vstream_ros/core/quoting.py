@@ -27,9 +27,14 @@ def quote(value: Any) -> str:
 def shorten(text: Any) -> str:
     """Put a text, as another library's error, on one line and cut it where it is too long.
 
-    :returns: at most :data:`LONGEST` characters.
+    :returns: at most :data:`LONGEST` characters, all of which a log and a message can carry.
     """
-    return _cut(' '.join(str(text).split()))
+    return _cut(printable(' '.join(str(text).split())))
+
+
+def printable(text: str) -> str:
+    """Text that UTF-8 can encode: half a surrogate, as JSON may hold one, is written out."""
+    return text.encode(errors='backslashreplace').decode()
 
 
 def _cut(line: str) -> str:

@@ -10,6 +10,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from flash_vstream_ros.core.answer import Answer
 from flash_vstream_ros.core.continuous_batch import ContinuousBatch
+from flash_vstream_ros.core.quoting import printable, shorten
 from flash_vstream_ros.core.remote_answers import RemoteBatch
 from flash_vstream_ros.nodes.pending_question import PendingQuestion
 
@@ -94,9 +95,11 @@ class Answering:
             self._pass()
         except Exception:  # noqa: BLE001 - ours; the others must not wait for ever
             fault = traceback.format_exc()
-        if fault:
-            self._logger.error(f'answering failed: {fault}')
-        self._go_on()
+        try:
+            if fault:
+                self._logger.error(f'answering failed: {printable(fault)}')
+        finally:
+            self._go_on()
 
     def _pass(self) -> None:
         try:
@@ -139,7 +142,8 @@ class Answering:
         self._batch.clear()
         if len(failed) > 1:
             self._logger.warning(
-                f'{len(failed)} questions in one pass failed ({type(error).__name__}: {error}); '
+                f'{len(failed)} questions in one pass failed ({type(error).__name__}: '
+                f'{shorten(error)}); '
                 f'those without a word yet are answered one after the other',
                 throttle_duration_sec=60.0,
             )

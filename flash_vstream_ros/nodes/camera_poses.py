@@ -3,9 +3,11 @@
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from geometry_msgs.msg import Pose, PoseStamped
+from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
@@ -13,6 +15,7 @@ from rclpy.time import Time
 from flash_vstream_ros.nodes.times import NS_PER_S, ns_to_time
 
 CACHE_S = 30.0  # of stamp time that TF is kept, and of steady time that a pose is looked for
+_PERIOD_S = 1.0  # memories may be rarer than TF forgets
 _MOST_AWAITED = 1000
 
 
@@ -30,10 +33,13 @@ class CameraPoses:
     known yet is looked for again.
 
     :param pose_frame: TF frame of the poses, as ``map``.
+    :param submit: puts work at the end of the line of the worker that all else here runs on.
     :raises ValueError: ``tf2_ros`` is not installed.
     """
 
-    def __init__(self, node: Node, pose_frame: str) -> None:
+    def __init__(
+        self, node: Node, pose_frame: str, submit: Callable[[Callable[[], None]], object]
+    ) -> None:
         try:
             import tf2_ros
         except ImportError as error:
@@ -51,6 +57,13 @@ class CameraPoses:
         self._known: dict[int, PoseStamped] = {}
         self._newest_ns = 0
         self._why_unknown = ''
+        self._submit = submit
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        node.create_timer(_PERIOD_S, self._look_again, clock=steady)
+
+    def _look_again(self) -> None:
+        if self._awaited:
+            self._submit(self.look)
 
     def want(self, frame_id: str, stamp_ns: int) -> None:
         """Look for the pose of a camera at a stamp, now and for a while.

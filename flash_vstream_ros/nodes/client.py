@@ -51,7 +51,7 @@ class VStreamClient:
     ) -> None:
         self._node = node
         self._find_timeout_s = find_timeout_s
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._exchanges: set[Exchange] = set()  # asked and not answered
         self._servers: frozenset[bytes] = frozenset()
         self._servers_seen = float('-inf')  # time.monotonic()
@@ -91,15 +91,14 @@ class VStreamClient:
     def close(self) -> None:
         """Cancel what is pending, and end the thread; more than once does no harm."""
         atexit.unregister(self.close)
-        cancelled = threading.Event()
-        if self._private.post(self._cancel_all, cancelled):
-            cancelled.wait(CLOSE_TIMEOUT_S)
+        if self._private.post(self._cancel_all):
+            with self._lock:  # a goal can be cancelled only once it has been accepted
+                self._lock.wait_for(lambda: not self._exchanges, CLOSE_TIMEOUT_S)
         self._private.close()
 
-    def _cancel_all(self, cancelled: threading.Event) -> None:
+    def _cancel_all(self) -> None:
         for exchange in self._pending():
             exchange.cancel()
-        cancelled.set()
 
     def _find_servers(self, age_s: float) -> frozenset[bytes]:
         """Identities of those who serve the action, as they were at most so many seconds ago."""
@@ -182,9 +181,8 @@ class VStreamClient:
         return self._begin(asked, self._send_goal)
 
     def _begin(self, asked: Asked, send: Callable[[Exchange], None]) -> PendingAnswer:
-        is_met = self._handshake.is_met
         exchange = Exchange(
-            asked, is_met, send, self._find_timeout_s, self._nobody, self._find_servers
+            asked, self._handshake, send, self._find_timeout_s, self._nobody, self._find_servers
         )
         with self._lock:
             self._exchanges.add(exchange)
@@ -216,6 +214,7 @@ class VStreamClient:
     def _on_done(self, exchange: Exchange, is_cancelled: bool) -> None:
         with self._lock:
             self._exchanges.discard(exchange)
+            self._lock.notify_all()
         if is_cancelled:  # by asyncio
             self._private.post(exchange.cancel)
 

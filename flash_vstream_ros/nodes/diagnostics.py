@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``/diagnostics`` at 1 Hz, and a latched ``~/status`` that changes with the node's health."""
 
+import resource
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,6 @@ from flash_vstream_ros.nodes.qos import LATCHED
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 PERIOD_S = 1.0
 RECENT_S = 30.0  # a fault that has not happened again for so long is over
-_PAGE_BYTES = 4096
 _MIB = 2**20
 
 
@@ -117,7 +117,9 @@ def name_status(node: Node) -> DiagnosticStatus:
 
 def machine_values(device: torch.device) -> dict[str, str]:
     """Memory that the process and its part of the device take."""
-    resident = int(Path('/proc/self/statm').read_text().split()[1]) * _PAGE_BYTES
+    # Pages are of 16 or 64 KiB on some arm64.
+    pages = int(Path('/proc/self/statm').read_text().split()[1])
+    resident = pages * resource.getpagesize()
     values = {'resident memory (MiB)': f'{resident / _MIB:.0f}'}
     if device.type == 'cuda':
         allocated = torch.cuda.memory_allocated(device)

@@ -68,24 +68,16 @@ def _malloc_settings(existing: Mapping[str, str]) -> dict[str, str]:
 
 
 def camera_environment(existing: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Tell what a process that publishes images needs.
+    """Tell what a process of images needs: a camera, a replay client, the frame handler.
 
-    The profile, because it is the publisher's shared memory that counts.
+    The profile, because it is the publisher's shared memory that counts; the frame handler
+    publishes snapshots of 1.4 MB.
 
     :param existing: variables the process has already; default: those of this process.
     :returns: variables to add; what `existing` sets is never among them.
     """
     existing = os.environ if existing is None else existing
     return _profile(existing) | _malloc_settings(existing)
-
-
-def frame_handler_environment(existing: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Tell what the frame handler needs: it takes images and publishes snapshots of 1.4 MB.
-
-    :param existing: variables the process has already; default: those of this process.
-    :returns: variables to add; what `existing` sets is never among them.
-    """
-    return camera_environment(existing)
 
 
 def question_handler_environment(existing: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -21,6 +21,7 @@ from flash_vstream_ros.nodes.ask_errors import (
     check_answer,
 )
 from flash_vstream_ros.nodes.asked import Asked
+from flash_vstream_ros.nodes.handshake import Handshake
 from flash_vstream_ros.srv import Ask as AskService
 
 SERVERS_PERIOD_S = 1.0
@@ -29,7 +30,7 @@ SERVERS_PERIOD_S = 1.0
 class Exchange:
     """A question until it has its answer or an error. Only the thread of the client works it.
 
-    :param is_met: whether somebody is there, and answers arrive.
+    :param handshake: knows whether somebody is there, and whether answers arrive.
     :param send: sends it.
     :param find_timeout_s: seconds to look for somebody.
     :param nobody: makes the error for when it finds nobody.
@@ -40,7 +41,7 @@ class Exchange:
     def __init__(
         self,
         asked: Asked,
-        is_met: Callable[[], bool],
+        handshake: Handshake,
         send: Callable[['Exchange'], None],
         find_timeout_s: float,
         nobody: Callable[[], ServerNotFound],
@@ -49,11 +50,11 @@ class Exchange:
         now = time.monotonic()
         self.asked = asked
         self.answered: Future[Answer] = Future()
-        self.texts: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # None: the end
-        self.answered.add_done_callback(lambda _: self.texts.put(None))
+        self._texts: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # None: the end
+        self.answered.add_done_callback(lambda _: self._texts.put(None))
         self._ends = None if asked.timeout_s is None else now + asked.timeout_s
         self._find_ends = now + min(find_timeout_s, asked.timeout_s or find_timeout_s)
-        self._is_met = is_met
+        self._handshake = handshake
         self._send = send
         self._nobody = nobody
         self._find_servers = find_servers
@@ -67,19 +68,21 @@ class Exchange:
         now = time.monotonic()
         if self.answered.done():
             return
-        if not self._is_sent and self._is_met():
+        if not self._is_sent and self._handshake.is_met():
             self._start()
         elif not self._is_sent and now >= self._find_ends:
             self.fail(self._nobody())
         elif self._ends is not None and now >= self._ends:
             self._cancel_goal()
+            if self._goal is None:  # nobody has taken it up: the next is not sent into the blue
+                self._handshake.forget()
             self.fail(
                 AnswerTimeout(
                     f'{self.asked.timeout_s:g} s passed without a word from the question '
                     f'handler; is it alive?'
                 )
             )
-        elif self._is_sent and not (self._is_met() and self._is_still_there()):
+        elif self._is_sent and not (self._handshake.is_served() and self._is_still_there()):
             self.fail(ServerGone('the question handler has gone; start it and ask again'))
 
     def _is_still_there(self) -> bool:
@@ -115,7 +118,14 @@ class Exchange:
 
     def say(self, text: str) -> None:
         """Note the answer so far."""
-        self.texts.put(text)
+        self._texts.put(text)
+
+    def next_text(self) -> str | None:
+        """Wait for the answer so far, whenever it has grown; None: there is no more to come."""
+        text = self._texts.get()
+        if text is None:
+            self._texts.put(None)  # for whoever reads once more
+        return text
 
     def finish(self, answer: Answer) -> None:
         """End with an answer, or with the error that it stands for."""

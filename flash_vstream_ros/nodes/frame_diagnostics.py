@@ -22,6 +22,7 @@ from flash_vstream_ros.nodes.diagnostics import (
     status,
 )
 from flash_vstream_ros.nodes.live_memory import LiveMemory
+from flash_vstream_ros.nodes.memory_services import MemoryServices
 from flash_vstream_ros.nodes.topic_graph import node_of
 
 
@@ -37,12 +38,14 @@ class FrameDiagnostics:
         config: FrameHandlerConfig,
         vstream: FlashVStream,
         live: LiveMemory,
+        services: MemoryServices,
         counts: Counter[str],
     ) -> None:
         self._node = node
         self._config = config
         self._vstream = vstream
         self._live = live
+        self._services = services
         self._counts = counts
         self._images, self._frames = Rate(), Rate()
         self._times = Durations()
@@ -108,6 +111,7 @@ class FrameDiagnostics:
             (level, f'{text} ({self._counts[name]} so far)')
             for name, (level, text) in texts.items()
             if self._is_recent(name, self._counts[name])
+            or (name == 'save_failed' and self._services.is_failing)
         ]
         snapshot = self._live.newest
         geometry = self._vstream.geometry

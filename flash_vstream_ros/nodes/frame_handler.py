@@ -65,7 +65,9 @@ class FrameHandler:
         self._camera: Camera | None = None
         self._is_active, self._is_enabled = False, True
         self._worker = Worker(node)
-        poses = CameraPoses(node, config.pose_frame) if config.pose_frame else None
+        poses = None
+        if config.pose_frame:
+            poses = CameraPoses(node, config.pose_frame, self._submit)
         geometry = self._vstream.geometry
         self._live = LiveMemory(
             node,
@@ -82,7 +84,9 @@ class FrameHandler:
         self._services = MemoryServices(
             node, config, self._live, self._worker, self._begin, self._note_not_saved
         )
-        self._diagnostics = FrameDiagnostics(node, config, self._vstream, self._live, self.counts)
+        self._diagnostics = FrameDiagnostics(
+            node, config, self._vstream, self._live, self._services, self.counts
+        )
         Diagnostics(node, self._statuses)
         node.create_service(SetBool, '~/set_enabled', self._set_enabled)
         if config.restore_at_start:
@@ -235,13 +239,17 @@ class FrameHandler:
             self.counts['failed'] += 1
             self._diagnostics.note_error(job.exception())
             words = _explain(job.exception())
-            self._logger.error(f'frame lost ({self.counts["failed"]} so far): {words}')
+            self._logger.error(
+                f'frame lost ({self.counts["failed"]} so far): {words}', throttle_duration_sec=10.0
+            )
 
     def _report_publishing(self, job: Job) -> None:
         if not job.cancelled() and job.exception() is not None:
             self.counts['publish_failed'] += 1
             self._diagnostics.note_error(job.exception())
-            self._logger.error(f'memory not published: {_explain(job.exception())}')
+            self._logger.error(
+                f'memory not published: {_explain(job.exception())}', throttle_duration_sec=10.0
+            )
 
     def _note_not_saved(self, error: BaseException) -> None:
         self.counts['save_failed'] += 1

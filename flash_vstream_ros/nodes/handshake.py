@@ -38,13 +38,21 @@ class Handshake:
         self._asked: deque[Future] = deque()  # an answer may take longer than a period
         self._next = 0.0  # when to ask again
 
+    def is_served(self) -> bool:
+        """Whether a question handler is there."""
+        is_served = self._is_served()
+        self._is_met &= is_served  # one that comes back is met anew
+        return is_served
+
     def is_met(self) -> bool:
         """Whether a question handler is there and its answers arrive."""
-        if not self._is_served():
-            self._is_met = False
-        elif not self._is_met and time.monotonic() >= self._next:
+        if self.is_served() and not self._is_met and time.monotonic() >= self._next:
             self._ask()
         return self._is_met
+
+    def forget(self) -> None:
+        """Ask again before the next question is sent: the last one was not taken up."""
+        self._is_met = False
 
     def _ask(self) -> None:
         self._next = time.monotonic() + PERIOD_S

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from rclpy.node import Node
 
+from flash_vstream_ros.core.quoting import quote
 from flash_vstream_ros.nodes.memory_inbox import MemoryInbox, ReceivedMemory
 
 
@@ -59,9 +60,14 @@ class Memories:
         inbox = self.inbox(camera)
         return self.are_all_known if inbox is None else inbox.is_ready_for(stamp_ns)
 
+    def is_in_vain(self, camera: str) -> bool:
+        """Whether waiting for a memory of a camera is: there is none such, or it is refused."""
+        inbox = self.inbox(camera)
+        return self.are_all_known if inbox is None else bool(inbox.fault)
+
     @property
     def cameras(self) -> list[str]:
-        """``frame_id`` of the cameras that have a memory."""
+        """``frame_id`` of the cameras that have a memory, or had one before it was reset."""
         return [inbox.camera for inbox in self.inboxes.values() if inbox.camera is not None]
 
     @property
@@ -74,7 +80,7 @@ class Memories:
         for camera in {c for c in cameras if cameras.count(c) > 1} - self._said:
             self._said.add(camera)
             self._node.get_logger().error(
-                f'several memories are of camera {camera!r}; give each camera a frame_id of its '
-                f'own, or name the topic in the request: {list(self.inboxes)}'
+                f'several memories are of camera {quote(camera)}; give each camera a frame_id of '
+                f'its own, or name the topic in the request: {list(self.inboxes)}'
             )
         self._on_arrival()

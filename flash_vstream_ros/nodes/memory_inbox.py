@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rclpy.node import Node
 
+from flash_vstream_ros.core.quoting import shorten
 from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.msg import MemorySnapshot as MemorySnapshotMessage
 from flash_vstream_ros.nodes.conversions import message_to_snapshot
@@ -45,14 +46,10 @@ class MemoryInbox:
         self._on_arrival = on_arrival
         self._logger = node.get_logger()
         self.newest: ReceivedMemory | None = None
+        # frame_id of the camera, known also while its memory is empty or refused; None: not yet
+        self.camera: str | None = None
         self.fault = ''  # why the newest memory cannot be used; empty where it can
         node.create_subscription(MemorySnapshotMessage, topic, self._receive, LATCHED)
-
-    @property
-    def camera(self) -> str | None:
-        """``frame_id`` of the memory's camera; None while no frame of it is known."""
-        known = self.newest is not None and not self.newest.snapshot.is_empty
-        return self.newest.camera if known else None
 
     def is_ready_for(self, stamp_ns: int) -> bool:
         """Whether the newest memory holds a frame of this stamp or later, or cannot be used."""
@@ -60,6 +57,8 @@ class MemoryInbox:
         return has_seen or bool(self.fault)
 
     def _receive(self, message: MemorySnapshotMessage) -> None:
+        if message.frames_written:
+            self.camera = message.header.frame_id
         try:
             self._check_encoder(message)
             snapshot, places = message_to_snapshot(message), Places.from_message(message)
@@ -82,5 +81,5 @@ class MemoryInbox:
         if message.encoder_id != self._encoder_id:
             raise ValueError(
                 f'expected a memory of encoder {self._encoder_id}, got one of '
-                f'{message.encoder_id}; start both nodes with the same model'
+                f'{shorten(message.encoder_id)}; start both nodes with the same model'
             )

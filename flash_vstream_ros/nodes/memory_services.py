@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Saving, loading and resetting a frame handler's memory, by service, by time and at its end."""
 
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future as Job
@@ -9,6 +10,7 @@ from pathlib import Path
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
+from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from flash_vstream_ros.core.config import FrameHandlerConfig
@@ -17,6 +19,8 @@ from flash_vstream_ros.nodes.live_memory import LiveMemory, Saved
 from flash_vstream_ros.nodes.memory_store import PREVIOUS_NAME, MemoryStore
 from flash_vstream_ros.nodes.running import Worker
 from flash_vstream_ros.srv import LoadMemory, SaveMemory
+
+logger = logging.getLogger(__name__)
 
 SAVE_FAULTS = (ValueError, OSError, RuntimeError, MemoryError)  # the last but one: of the device
 KEPT = 'what was saved before is unharmed'
@@ -52,7 +56,8 @@ class MemoryServices:
         self._on_fault = on_fault
         self._store = MemoryStore(config.memory_folder)
         self._saver = Worker(node)
-        self._saving: Job | None = None  # the newest
+        self._saving: Job | Future | None = None  # the newest
+        self.is_failing = False  # the save tried last of those that nobody waits for
         self._saved: tuple[int, int] | None = None  # memory_id and newest stamp, of the last save
         group = ReentrantCallbackGroup()  # they await the workers
         for name, kind, serve in (
@@ -84,7 +89,7 @@ class MemoryServices:
 
     def save_previous(self) -> None:
         """Save a stream that ends, where saving is on. On the worker."""
-        if self._config.autosave_minutes or self._config.save_at_shutdown:
+        if self._keeps_streams:
             if self._is_saving:  # copies must not pile up
                 self._say_not_saved(TimeoutError('the save before is not done yet'))
             else:
@@ -93,9 +98,16 @@ class MemoryServices:
     def stop(self) -> None:
         """Save at the end where that is wanted; the worker has stopped."""
         if self._config.save_at_shutdown and self._has_changed:
+            # Not the node's logger: after SIGINT it can no longer publish what it logs.
+            logger.info('saving the memory; do not kill this process before it ends')
             self._try_to_save('')
         self._saver.finish()
         self._saver.stop()
+
+    @property
+    def _keeps_streams(self) -> bool:
+        """Whether saving is on."""
+        return bool(self._config.autosave_minutes or self._config.save_at_shutdown)
 
     @property
     def _is_saving(self) -> bool:
@@ -131,16 +143,25 @@ class MemoryServices:
     def _save_apart(self, name: str) -> None:
         """Copy the memory here, write it on the other thread."""
         path = self._store.path(name)
-        self._saving = self._saver.submit(self._write, path, *self._live.branch())
-        self._saving.add_done_callback(self._report)
-        if not name:
+        branch = self._live.branch()
+        if not name:  # before it can fail: what failed is not saved
             self._saved = (self._live.memory_id, self._live.newest_stamp_ns)
+        self._saving = self._saver.submit(self._write, path, *branch)
+        self._saving.add_done_callback(self._report)
+
+    def _save_for_one_who_waits(self, path: Path) -> Future:
+        """The same, for a callback to await. On the worker."""
+        if self._is_saving:  # copies must not pile up
+            raise RuntimeError('another save is under way; call again when it is done')
+        self._saving = self._saver.run(self._write, path, *self._live.branch())
+        return self._saving
 
     def _write(self, path: Path, memory: StarMemory, beside: Saved) -> int:
         """Write a copy; returns the frames in it."""
         began = time.monotonic()
         self._store.prepare()
         memory.save(path, beside.notes, beside.attached)
+        self.is_failing = False
         frames = memory.frames_written
         self._node.get_logger().info(
             f'{frames} frames saved to {path} in {time.monotonic() - began:.2f} s'
@@ -154,6 +175,7 @@ class MemoryServices:
 
     def _say_not_saved(self, error: BaseException) -> None:
         self._saved = None
+        self.is_failing = True
         self._on_fault(error)
         self._node.get_logger().error(f'memory not saved: {error}; {KEPT}')
 
@@ -162,8 +184,8 @@ class MemoryServices:
     ) -> SaveMemory.Response:
         try:
             path = self._store.path(request.name)
-            branch = await self._worker.run(self._live.branch)
-            response.frames_written = await self._saver.run(self._write, path, *branch)
+            saving = await self._worker.run(self._save_for_one_who_waits, path)
+            response.frames_written = await saving
         except SAVE_FAULTS as error:
             response.message = f'not saved: {error}; {KEPT}'
             self._node.get_logger().error(response.message)
@@ -199,9 +221,18 @@ class MemoryServices:
         except RuntimeError as error:  # of the device, or at shutdown
             response.success = False
             response.message = f'not reset: {error}'
-        else:
-            response.success = True
-            response.message = f'memory {self._live.memory_id} is empty'
+            return self._said(response)
+        response.success = True
+        response.message = f'memory {self._live.memory_id} is empty'
+        if self._keeps_streams:
+            try:  # behind a save that is under way
+                await self._saver.run(self._store.make_previous)
+            except SAVE_FAULTS as error:
+                response.success = False
+                response.message += f'; the next start may restore the one before: {error}'
+        return self._said(response)
+
+    def _said(self, response: Trigger.Response) -> Trigger.Response:
         self._node.get_logger().info(f'reset: {response.message}')
         return response
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from flash_vstream_ros.core.quoting import quote
 
 DEFAULT_NAME = 'memory'
-PREVIOUS_NAME = 'previous'  # the stream before, where the stamps have jumped back
+PREVIOUS_NAME = 'previous'  # the stream before, where the stamps jumped back or at a reset
 _ABANDONED_S = 600.0  # since a part of a file was written last
 _NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}')
 
@@ -59,6 +59,15 @@ class MemoryStore:
                 with contextlib.suppress(OSError):  # it is another's, or gone
                     if path.stat().st_mtime < before:  # else another process may be writing it
                         path.unlink()
+
+    def make_previous(self) -> None:
+        """Rename the memory saved last: its stream is over, and is not to be restored.
+
+        :raises OSError: it cannot be renamed.
+        :raises ValueError: one of the two leads out of the folder.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            self.path('').replace(self.path(PREVIOUS_NAME))
 
     def set_aside(self, path: Path) -> Path:
         """Rename a file that cannot be used, so that saving does not overwrite it.

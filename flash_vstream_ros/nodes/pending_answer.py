@@ -59,7 +59,7 @@ class PendingAnswer:
         self._check_may_block()
         said = ''
         try:
-            while (text := self._exchange.texts.get()) is not None:
+            while (text := self._exchange.next_text()) is not None:
                 # The whole text so far: a piece that got lost on its way is in the next one.
                 yield text[len(said) :]
                 said = text
@@ -73,6 +73,9 @@ class PendingAnswer:
         """Wait in a coroutine: of asyncio where its loop runs here, else a callback of the node.
 
         A coroutine of asyncio that is cancelled cancels the question.
+
+        :raises AskError: there is no answer, in the exception that says why.
+        :raises RuntimeError: nobody here could be woken by the answer.
         """
         answered = self._exchange.answered
         try:
@@ -81,8 +84,16 @@ class PendingAnswer:
             pass
         else:
             return (yield from asyncio.wrap_future(answered).__await__())
+        if answered.done():
+            return answered.result()
+        executor = self._executor()
+        if executor is None:
+            raise RuntimeError(
+                'a callback awaits an answer that cannot wake it; make the client with the node '
+                'whose callback awaits: VStreamClient(node)'
+            )
         # rclpy looks at what awaits when its executor wakes; a callback of the future wakes it.
-        woken = Future(executor=self._executor())
+        woken = Future(executor=executor)
         woken.add_done_callback(lambda _: None)
         answered.add_done_callback(lambda _: woken.set_result(None))
         yield from woken.__await__()

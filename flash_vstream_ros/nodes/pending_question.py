@@ -61,8 +61,11 @@ class Question:
             )
         if not self.text.strip():
             return f'question: expected some text, got {quote(self.text)}'
-        if not all(choice.strip() for choice in self.choices):
+        choices = [choice.strip() for choice in self.choices]
+        if not all(choices):
             return f'choices: expected some text in each, got {quote(list(self.choices))}'
+        if len(set(choices)) < len(choices):  # each of two would have half of the probability
+            return f'choices: expected each of them once, got {quote(list(self.choices))}'
         if self.min_stamp_ns < 0:
             return f'min_stamp: expected 0 or later, got {self.min_stamp_ns} ns'
         if not 0.0 <= self.timeout_s <= LONGEST_TIMEOUT_S:

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from flash_vstream_ros.nodes.environment import (
     camera_environment,
-    frame_handler_environment,
     question_handler_environment,
 )
 
 _ENVIRONMENTS = {
-    'frame_handler': frame_handler_environment,
+    'frame_handler': camera_environment,
     'question_handler': question_handler_environment,
     'one_process': question_handler_environment,
     'replay_client': camera_environment,

@@ -7,7 +7,7 @@ import sys
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy._rclpy_pybind11 import RCLError
-from rclpy.action import ActionServer, CancelResponse
+from rclpy.action import CancelResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
 
@@ -16,8 +16,10 @@ from flash_vstream_ros.core.answer import Answer as ModelAnswer
 from flash_vstream_ros.core.config import QuestionHandlerConfig
 from flash_vstream_ros.core.language_model import Sampling
 from flash_vstream_ros.core.pipeline import FlashVStream
+from flash_vstream_ros.core.quoting import quote
 from flash_vstream_ros.core.time_range import LimitedSnapshot
 from flash_vstream_ros.msg import Answer
+from flash_vstream_ros.nodes.action_servers import make_action_server
 from flash_vstream_ros.nodes.answering import Answering, Batch, Pieces
 from flash_vstream_ros.nodes.conversions import answer_to_message
 from flash_vstream_ros.nodes.diagnostics import Diagnostics
@@ -82,16 +84,8 @@ class QuestionHandler:
         node.create_service(
             AskService, 'ask', self._on_service, qos_profile=REQUESTS, callback_group=group
         )
-        self._action_server = ActionServer(
-            node,
-            AskAction,
-            'ask',
-            self._on_goal,
-            cancel_callback=self._on_cancel,
-            callback_group=group,
-            goal_service_qos_profile=REQUESTS,
-            result_service_qos_profile=REQUESTS,
-            cancel_service_qos_profile=REQUESTS,
+        self._action_server = make_action_server(
+            node, AskAction, 'ask', self._on_goal, self._on_cancel
         )
         node.get_logger().info(
             f'language model for encoder {encoder_id} on {self._vstream.device} answers '
@@ -169,10 +163,10 @@ class QuestionHandler:
         if not self._queue.is_ready(pending.question):
             self._queue.wait_again(pending)
         elif inbox is None and self._memories.are_all_known:
-            known = f'expected one of {self._memories.cameras} or none, got {camera!r}'
+            known = f'expected one of {quote(self._memories.cameras)} or none, got {quote(camera)}'
             pending.fail(Answer.BAD_REQUEST, f'camera: {known}')
         elif inbox is None:
-            pending.fail(Answer.MEMORY_EMPTY, f'no frame of camera {camera!r} memorised yet')
+            pending.fail(Answer.MEMORY_EMPTY, f'no frame of camera {quote(camera)} memorised yet')
         elif inbox.fault:
             pending.fail(Answer.MODEL_ERROR, f'memory refused: {inbox.fault}')
         elif (memory := inbox.newest) is None or memory.snapshot.is_empty:

@@ -11,6 +11,7 @@ from rclpy.node import Node
 
 from flash_vstream_ros.core.config import QuestionHandlerConfig
 from flash_vstream_ros.core.prompt import RequestError
+from flash_vstream_ros.core.quoting import shorten
 from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.nodes.memories import Memories
 from flash_vstream_ros.nodes.pending_question import PendingQuestion, Question
@@ -126,6 +127,11 @@ class QuestionQueue:
         """Questions without an answer."""
         return sum(not pending.is_finished for pending in self._pending)
 
+    @property
+    def at_work(self) -> int:
+        """Those of them that wait for no stamp: they are answered, or next in line."""
+        return self.pending - len(self._awaiting_stamp)
+
     def open(self) -> None:
         """Take questions from now on."""
         self._is_open = True
@@ -188,8 +194,9 @@ class QuestionQueue:
         advice = (
             'free memory on the device or choose a smaller dtype' if is_full else 'see the log'
         )
-        self._node.get_logger().error(f'question failed: {type(error).__name__}: {error}')
-        pending.fail(Answer.MODEL_ERROR, f'{type(error).__name__}: {error}; {advice}')
+        what = f'{type(error).__name__}: {shorten(error)}'
+        self._node.get_logger().error(f'question failed: {what}')
+        pending.fail(Answer.MODEL_ERROR, f'{what}; {advice}')
 
 
 def _how_to(node: Node) -> str:

@@ -2,14 +2,12 @@
 """Plays a recording into the camera topic, as a camera would, and asks questions on the way."""
 
 import argparse
-import json
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -31,11 +29,13 @@ from flash_vstream_ros.nodes.client import RESPONSES
 from flash_vstream_ros.nodes.conversions import message_to_snapshot, ns_to_time
 from flash_vstream_ros.nodes.image_conversions import rgb_to_compressed, rgb_to_image
 from flash_vstream_ros.nodes.qos import LATCHED
+from flash_vstream_ros.nodes.replay_arguments import parse_arguments
 from flash_vstream_ros.nodes.replay_playing import FrameHandlerFacts, play, play_in_step
-from flash_vstream_ros.nodes.replay_results import score, table
+from flash_vstream_ros.nodes.replay_results import kept, score, table
 from flash_vstream_ros.nodes.running import initialised
+from flash_vstream_ros.replay.new_output import check_file
 from flash_vstream_ros.replay.picture import draw_memory, save_picture
-from flash_vstream_ros.replay.questions import Question, pair_questions, read_questions
+from flash_vstream_ros.replay.questions import Question
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S, RecordedFrame
 from flash_vstream_ros.replay.recording import open_recording
 from flash_vstream_ros.replay.thumbnails import ThumbnailStore
@@ -96,7 +96,7 @@ class ReplayClient(Node):
         self._find('frame_handler', self._parameters.wait_for_services)
         self._find('question_handler', self._ask.wait_for_service)
         names = ['model', 'sample_rate', 'image_transport']
-        values = self._wait(self._parameters.get_parameters(names), READY_TIMEOUT_S).values
+        values = self.wait(self._parameters.get_parameters(names), READY_TIMEOUT_S).values
         model, rate, transport = values
         sample_rate = rate.double_value or float(rate.integer_value)
         facts = FrameHandlerFacts(model.string_value, sample_rate, transport.string_value)
@@ -109,7 +109,7 @@ class ReplayClient(Node):
 
     def reset(self) -> None:
         """Empty the memory."""
-        self._wait(self._reset.call_async(Trigger.Request()), READY_TIMEOUT_S)
+        self.wait(self._reset.call_async(Trigger.Request()), READY_TIMEOUT_S)
 
     def wait_for_memory(self, stamp_ns: int) -> None:
         """Wait until a memory with the frame of this stamp has been published.
@@ -170,21 +170,31 @@ class ReplayClient(Node):
         self._fill[image_transport](pixels, message)
         message.header.stamp = ns_to_time(stamp_ns)
         message.header.frame_id = 'camera'
-        height = round(SENT_WIDTH_PX * pixels.shape[0] / pixels.shape[1])
+        height = max(round(SENT_WIDTH_PX * pixels.shape[0] / pixels.shape[1]), 1)
         small = cv2.resize(pixels, (SENT_WIDTH_PX, height), interpolation=cv2.INTER_AREA)
         self._sent.append((stamp_ns, small))
         self._publisher.publish(message)
 
-    def ask(self, question: Question, min_stamp_ns: int) -> Callable[[], Answer]:
-        """Send a question; the answer is waited for by calling what is returned."""
+    def show_in_vain(self, frame: RecordedFrame, image_transport: str) -> None:
+        """Publish one frame that is not memorised, and wait until it has been looked at.
+
+        A newer one would take its place while it waits. The frame handler's callbacks have one
+        thread: it has come to the image when it has answered something else, twice to be sure.
+        """
+        self.play_frame(frame, image_transport)
+        for _ in range(2):
+            self.wait(self._parameters.get_parameters(['model']), MEMORY_TIMEOUT_S)
+
+    def ask(self, question: Question, min_stamp_ns: int) -> 'AskedQuestion':
+        """Send a question."""
         request = Ask.Request(question=question.question, choices=list(question.choices))
         request.min_stamp = ns_to_time(max(min_stamp_ns, 1))  # at least one frame
         request.timeout.sec = int(ANSWER_TIMEOUT_S)
         request.max_new_tokens = question.max_new_tokens or 0
-        future = self._ask.call_async(request)
-        return lambda: self._wait(future, 2 * ANSWER_TIMEOUT_S).answer
+        return AskedQuestion(self._ask.call_async(request), self.wait)
 
-    def _wait(self, future: Future, timeout_s: float) -> Any:
+    def wait(self, future: Future, timeout_s: float) -> Any:
+        """Wait for a response; TimeoutError says that there is none."""
         done = threading.Event()
         future.add_done_callback(lambda _: done.set())
         ends = time.monotonic() + timeout_s
@@ -199,55 +209,47 @@ class ReplayClient(Node):
             raise RuntimeError(f'the replay client failed: {self.fault!r}') from self.fault
 
 
-def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
-    """Read the program's own arguments; wrong use ends it with exit status 2."""
-    parser = argparse.ArgumentParser(prog='replay_client', description=__doc__)
-    parser.add_argument('recording', type=Path, help='video file or folder of a rosbag2')
-    parser.add_argument('--topic', help='image topic of the bag; needed where it has several')
-    parser.add_argument('--question', action='append', default=[], help='with --at, repeatable')
-    parser.add_argument('--at', action='append', default=[], type=float, metavar='SECONDS',
-                        help='seconds since the first frame')  # fmt: skip
-    parser.add_argument('--questions', type=Path, help='JSON file of questions with their times')
-    parser.add_argument('--speed', type=float, default=1.0, help='1: as recorded')
-    parser.add_argument(
-        '--in-step',
-        action='store_true',
-        help='lose nothing, however slow the machine: each frame waits until the one before is '
-        'memorised, and while a question is answered; the answers are those of a replay without '
-        'ROS',
-    )
-    parser.add_argument('--out', type=Path, help='JSON lines file for the answers')
-    parser.add_argument('--picture', type=Path, help='PNG file for a picture of the memory')
-    parsed = parser.parse_args(arguments)
-    if not parsed.speed > 0.0:
-        parser.error(f'--speed: expected more than 0, got {parsed.speed}')
-    try:
-        parsed.all_questions = pair_questions(parsed.question, parsed.at)
-        if parsed.questions:
-            parsed.all_questions += read_questions(parsed.questions)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
-    return parsed
+class AskedQuestion:
+    """A question on its way to the question handler.
+
+    :param wait: waits for the response of a future.
+    """
+
+    def __init__(self, response: Future, wait: Callable[[Future, float], Any]) -> None:
+        self._response = response
+        self._wait = wait
+
+    def is_answered(self) -> bool:
+        """Whether the answer is there."""
+        return self._response.done()
+
+    def answer(self) -> Answer:
+        """Wait for the answer; TimeoutError says that there is none."""
+        return self._wait(self._response, 2 * ANSWER_TIMEOUT_S).answer
 
 
 def run(client: ReplayClient, arguments: argparse.Namespace) -> int:
     """Play, print, save. Returns the exit status: 1 where a question got no answer."""
     recording = open_recording(arguments.recording, arguments.topic)
+    for path in (arguments.out, arguments.picture):
+        check_file(path)
     print(f'playing {recording.description}', flush=True)
     questions = arguments.all_questions
     if not questions and recording.duration_ns:
         questions = [Question(recording.duration_ns / NS_PER_S, 'What have you seen?')]
     facts = client.wait_for_nodes()
     if arguments.in_step:
-        results = list(play_in_step(client, facts, recording, questions))
+        coming = play_in_step(client, facts, recording, questions)
     else:
-        results = list(play(client, facts, recording, questions, arguments.speed))
-    if arguments.out:
-        lines = [json.dumps(result, ensure_ascii=False) for result in results]
-        arguments.out.write_text(''.join(f'{line}\n' for line in lines))
-    print(table(results))
-    if said := score(results):
-        print(said)
+        coming = play(client, facts, recording, questions, arguments.speed)
+    results = []
+    try:
+        for result in kept(coming, arguments.out):
+            results.append(result)
+    finally:
+        print(table(results))
+        if said := score(results):
+            print(said)
     if client.corrupt:
         print(f'{client.corrupt} corrupt frames were left out', file=sys.stderr)
     if recording.ended_early:

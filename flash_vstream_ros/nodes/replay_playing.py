@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a replay goes on: in the recording's own time, as a camera, or in step with the nodes."""
 
+import copy
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+import numpy as np
 
 from flash_vstream_ros.core.sampler import Decision, FrameSampler
 from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.nodes.replay_results import result_of
+from flash_vstream_ros.replay.due_frames import StreamTime
 from flash_vstream_ros.replay.questions import Question
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S, RecordedFrame, Recording
 
@@ -26,14 +30,30 @@ class FrameHandlerFacts:
     image_transport: str
 
 
+class Asked(Protocol):
+    """A question on its way."""
+
+    def is_answered(self) -> bool:
+        """Whether the answer is there."""
+
+    def answer(self) -> Answer:
+        """Wait for the answer.
+
+        :raises TimeoutError: there is none.
+        """
+
+
 class Client(Protocol):
     """The camera and the planner of a replay."""
 
     def play_frame(self, frame: RecordedFrame, image_transport: str) -> bool:
         """Publish one frame; False: it is corrupt and left out."""
 
-    def ask(self, question: Question, min_stamp_ns: int) -> Callable[[], Answer]:
-        """Send a question; the answer is waited for by calling what is returned."""
+    def show_in_vain(self, frame: RecordedFrame, image_transport: str) -> None:
+        """Publish one frame that is not memorised, and wait until it has been looked at."""
+
+    def ask(self, question: Question, min_stamp_ns: int) -> Asked:
+        """Send a question."""
 
     def wait_for_memory(self, stamp_ns: int) -> None:
         """Wait until a memory with the frame of this stamp has been published."""
@@ -47,32 +67,41 @@ class _Moment:
     """A frame of the recording, and what comes before it.
 
     :param frame: None: the end of the recording.
-    :param elapsed_ns: since the first frame, by the clock of the recording.
+    :param played_ns: since the first frame, as a camera plays it: a stamp that jumps, by a fault
+        or because the bag loops, neither stops it nor makes it wait.
+    :param decision: what becomes of the frame.
     :param seen_ns: stamp of the newest frame in order before it.
     :param due: questions to ask before it is played.
     """
 
     frame: RecordedFrame | None
-    elapsed_ns: int
+    played_ns: int
+    decision: Decision
     seen_ns: int
     due: list[Question]
 
 
-def _moments(recording: Recording, questions: Sequence[Question]) -> Iterator[_Moment]:
-    """Go through a recording and its end, at which all questions that are left are due."""
+def _moments(
+    recording: Recording, questions: Sequence[Question], sampler: FrameSampler
+) -> Iterator[_Moment]:
+    """Go through a recording and its end, at which all questions that are left are due.
+
+    Their time is that of a replay without ROS.
+    """
     waiting = sorted(questions, key=lambda question: question.at)
     before_ns = seen_ns = recording.start_ns
-    elapsed_ns = 0
+    played_ns = 0
+    time_seen = StreamTime()
     for frame in recording:
-        # A stamp that jumps, by a fault or because the bag loops, does not stop the clock.
         step_ns, before_ns = frame.stamp_ns - before_ns, frame.stamp_ns
-        is_in_order = 0 < step_ns <= LONGEST_STEP_NS
-        elapsed_ns += step_ns if is_in_order else 0
-        due = [question for question in waiting if question.at_ns < elapsed_ns]
+        played_ns += step_ns if 0 < step_ns <= LONGEST_STEP_NS else 0
+        decision = sampler.decide(frame.stamp_ns)
+        is_in_order = time_seen.count(frame.stamp_ns, decision)
+        due = [question for question in waiting if question.at_ns < time_seen.elapsed_ns]
         waiting = waiting[len(due) :]
-        yield _Moment(frame, elapsed_ns, seen_ns, due)
+        yield _Moment(frame, played_ns, decision, seen_ns, due)
         seen_ns = frame.stamp_ns if is_in_order else seen_ns
-    yield _Moment(None, elapsed_ns, seen_ns, waiting)
+    yield _Moment(None, played_ns, Decision.NOT_DUE, seen_ns, waiting)
 
 
 def play(
@@ -85,26 +114,27 @@ def play(
     """Publish the recording in its own time and ask each question at its moment.
 
     Frames keep coming while a question is answered. Each answer has seen the stream to within two
-    sampling periods of its moment.
+    sampling periods of its moment. A gap of over a minute is not waited for.
 
     :param facts: of the running frame handler.
     :param speed: 2.0 plays twice as fast as it was recorded.
     """
     behind_ns = round(2e9 / facts.sample_rate) if facts.sample_rate else NS_PER_S
-    asked: deque[tuple[Question, Callable[[], Answer]]] = deque()
+    asked: deque[tuple[Question, Asked]] = deque()
     started = time.monotonic()
-    for moment in _moments(recording, questions):
+    for moment in _moments(recording, questions, FrameSampler(facts.sample_rate)):
         for question in moment.due:
             while moment.frame is None and len(asked) >= AT_ONCE:  # at the end there is time
-                first, answer = asked.popleft()
-                yield result_of(first, answer(), recording.start_ns)
+                first, under_way = asked.popleft()
+                yield result_of(first, under_way.answer(), recording.start_ns)
             asked.append((question, client.ask(question, moment.seen_ns - behind_ns)))
         if moment.frame is not None:
-            elapsed_s = moment.elapsed_ns / NS_PER_S / speed
-            time.sleep(max(0.0, started + elapsed_s - time.monotonic()))
+            played_s = moment.played_ns / NS_PER_S / speed
+            time.sleep(max(0.0, started + played_s - time.monotonic()))
             client.play_frame(moment.frame, facts.image_transport)
-    for question, answer in asked:
-        yield result_of(question, answer(), recording.start_ns)
+        while asked and (moment.frame is None or asked[0][1].is_answered()):
+            first, under_way = asked.popleft()
+            yield result_of(first, under_way.answer(), recording.start_ns)
 
 
 def play_in_step(
@@ -117,26 +147,55 @@ def play_in_step(
 
     Nothing depends on the speed of the machine: every frame that the frame handler would take
     from a camera is in the memory, and each answer has seen all frames until its moment and none
-    later, as in a replay without ROS. After a gap of over a minute in the stamps the frame
-    handler waits for more frames than these, and the replay fails.
+    later, as in a replay without ROS.
 
     :param facts: of the running frame handler.
     :raises TimeoutError: a frame does not come into the memory.
     """
     sampler = FrameSampler(facts.sample_rate)
+    handlers = FrameSampler(facts.sample_rate)  # that of the frame handler, by what it is shown
     newest_ns = 0
-    for moment in _moments(recording, questions):
+    for moment in _moments(recording, questions, sampler):
         for question in moment.due:
-            yield result_of(question, client.ask(question, newest_ns)(), recording.start_ns)
-        if moment.frame is None:
-            return
-        decision = sampler.decide(moment.frame.stamp_ns)
-        if decision is Decision.NEW_STREAM:
+            answer = client.ask(question, newest_ns).answer()
+            yield result_of(question, answer, recording.start_ns)
+        frame = moment.frame
+        if moment.decision is Decision.NEW_STREAM:
             client.reset()
-        elif decision is not Decision.TAKE:
+            handlers = FrameSampler(facts.sample_rate)
+        elif frame is None or moment.decision is not Decision.TAKE:
             continue
-        if client.play_frame(moment.frame, facts.image_transport):
-            newest_ns = moment.frame.stamp_ns
+        before = _to_be_shown_before(frame.stamp_ns, sampler.confirmed_by, handlers)
+        if before is None:
+            sampler.give_back()
+            continue
+        for stamp_ns in before:
+            handlers.decide(stamp_ns)
+            client.show_in_vain(RecordedFrame(stamp_ns, _black), facts.image_transport)
+        if client.play_frame(frame, facts.image_transport):
+            handlers.decide(frame.stamp_ns)
+            newest_ns = frame.stamp_ns
             client.wait_for_memory(newest_ns)
         else:
             sampler.give_back()
+
+
+def _to_be_shown_before(
+    stamp_ns: int, confirmed_by: Sequence[int], handlers: FrameSampler
+) -> Sequence[int] | None:
+    """Find the stamps that a frame handler must see before it takes a frame, as behind a gap.
+
+    :param confirmed_by: those of the recording.
+    :param handlers: its sampler. It may wait for others where it was shown no corrupt frame.
+    :returns: None: it cannot take this frame, but one up to a second later.
+    """
+    for before in ((), confirmed_by, (stamp_ns - NS_PER_S, stamp_ns - NS_PER_S // 2)):
+        trial = copy.deepcopy(handlers)
+        decisions = [trial.decide(stamp) for stamp in (*before, stamp_ns)]
+        if decisions.count(Decision.TAKE) == 1 and decisions[-1] is Decision.TAKE:
+            return before
+    return None
+
+
+def _black() -> np.ndarray:
+    return np.zeros((16, 16, 3), np.uint8)

@@ -43,7 +43,9 @@ def run_nodes(makers: Sequence[Callable[[], ManagedNode]]) -> int:
 
     :returns: exit status: 0 after SIGINT or SIGTERM, 1 where a node could not start.
     """
-    logging.basicConfig(level=logging.INFO, format='[%(levelname)s] [%(name)s]: %(message)s')
+    # Of other packages only what is wrong: each request to a server would be a line.
+    logging.basicConfig(format='[%(levelname)s] [%(name)s]: %(message)s')
+    logging.getLogger('flash_vstream_ros').setLevel(logging.INFO)
     # rclpy's own handlers only wake an executor: until there is one, while a model loads, Python's
     # have to end it, also where a shell has started the node in the background, deaf to SIGINT.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -6,9 +6,8 @@ import time
 from dataclasses import dataclass, replace
 
 from rclpy._rclpy_pybind11 import RCLError
-from rclpy.action import ActionServer, CancelResponse
+from rclpy.action import CancelResponse
 from rclpy.action.server import ServerGoalHandle
-from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.task import Future
@@ -17,9 +16,9 @@ from flash_vstream_ros.action import Watch
 from flash_vstream_ros.core.config import QuestionHandlerConfig
 from flash_vstream_ros.core.quoting import quote
 from flash_vstream_ros.msg import Answer
+from flash_vstream_ros.nodes.action_servers import make_action_server
 from flash_vstream_ros.nodes.memories import Memories
 from flash_vstream_ros.nodes.pending_question import PendingQuestion, Question
-from flash_vstream_ros.nodes.qos import REQUESTS
 from flash_vstream_ros.nodes.question_queue import ENDING, QuestionQueue
 from flash_vstream_ros.nodes.running import awaitable
 from flash_vstream_ros.nodes.times import NS_PER_S, time_to_ns
@@ -69,16 +68,8 @@ class Watching:
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(TICK_S, self._tick, clock=steady)
         self._timer.cancel()  # runs only while something is watched
-        self._server = ActionServer(
-            node,
-            Watch,
-            'watch',
-            self._on_goal,
-            cancel_callback=lambda _: CancelResponse.ACCEPT,
-            callback_group=ReentrantCallbackGroup(),
-            goal_service_qos_profile=REQUESTS,
-            result_service_qos_profile=REQUESTS,
-            cancel_service_qos_profile=REQUESTS,
+        self._server = make_action_server(
+            node, Watch, 'watch', self._on_goal, lambda _: CancelResponse.ACCEPT
         )
 
     def __len__(self) -> int:
@@ -115,7 +106,7 @@ class Watching:
 
     def _why_not(self, request: Watch.Goal) -> Answer | None:
         """The answer to a goal that is not taken; None: it is."""
-        fault = _fault(request)
+        fault = self._question(request).fault() or _fault(request)
         if fault:
             return Answer(status=Answer.BAD_REQUEST, message=fault)
         if len(self) >= MOST_WATCHES:
@@ -128,14 +119,7 @@ class Watching:
         timeout_s = time_to_ns(request.timeout) / NS_PER_S
         watch = _Watch(
             goal,
-            Question(
-                text=request.question,
-                choices=tuple(request.choices),
-                camera=request.camera,
-                min_stamp_ns=0,
-                timeout_s=self._config.default_timeout,
-                max_new_tokens=1,
-            ),
+            self._question(request),
             deadline=time.monotonic() + timeout_s if timeout_s else float('inf'),
             period_s=1.0 / (request.max_rate or USUAL_RATE_HZ),
         )
@@ -144,22 +128,45 @@ class Watching:
             self._timer.reset()
         return watch
 
+    def _question(self, request: Watch.Goal) -> Question:
+        return Question(
+            text=request.question,
+            choices=tuple(request.choices),
+            camera=request.camera,
+            min_stamp_ns=0,
+            timeout_s=self._config.default_timeout,
+            max_new_tokens=1,
+        )
+
     async def _until_reached(self, watch: _Watch) -> Answer:
-        """Ask until the answer is there, or there is no point in going on."""
-        request = watch.goal.request
-        answer = Answer(status=Answer.MEMORY_EMPTY, message='nothing was memorised meanwhile')
+        """Ask until the answer is there, or there is no point in going on.
+
+        :returns: the newest answer; where the threshold was not reached it says why.
+        """
+        newest = Answer()
         while True:
-            if self._queue.is_open:  # else the queue says at once why it answers nothing
-                watch.wake = awaitable(self._node)
-                why = await watch.wake
-                if why:
-                    answer.status, answer.message = why
+            why = await self._wait(watch)
+            if why is None:
+                answer = await self._ask(watch)
+                if _is_reached(watch.goal.request, answer):
                     return answer
-            answer = await self._ask(watch)
-            if answer.status not in PASSING or _is_reached(request, answer):
-                return answer
-            with contextlib.suppress(RCLError):  # a reader too slow, or a node that is ending
-                watch.goal.publish_feedback(Watch.Feedback(answer=answer))
+                if answer.status == Answer.OK:
+                    newest = answer
+                elif answer.status not in PASSING:
+                    why = answer.status, answer.message
+            if why is not None:
+                newest.status, newest.message = why
+                return newest
+            if time.monotonic() < watch.deadline:  # behind it only the result is to come
+                with contextlib.suppress(RCLError):  # a reader too slow, or a node that is ending
+                    watch.goal.publish_feedback(Watch.Feedback(answer=answer))
+
+    async def _wait(self, watch: _Watch) -> tuple[int, str] | None:
+        """Wait until it is to be asked; otherwise returned are status and message of its end."""
+        if not self._queue.is_open:
+            return None  # the queue says at once why it answers nothing
+        watch.wake = awaitable(self._node)
+        return await watch.wake
 
     async def _ask(self, watch: _Watch) -> Answer:
         now = time.monotonic()
@@ -177,9 +184,13 @@ class Watching:
         return answer
 
     def _tick(self) -> None:
-        """Wake each watch that has something to do."""
+        """Wake the watches that have something to do, in the order in which they are due.
+
+        No more of them than are answered at once: the places of the line are for others.
+        """
         now = time.monotonic()
-        for watch in self._watches:
+        room = self._config.batch_size - self._queue.at_work
+        for watch in sorted(self._watches, key=lambda watch: watch.due):
             if watch.goal.is_cancel_requested and watch.pending is not None:
                 self._queue.cancel(watch.pending)
             if watch.wake is None or watch.wake.done():
@@ -189,16 +200,17 @@ class Watching:
             elif now >= watch.deadline:
                 why = f'timeout passed; asked {watch.asked} times, threshold not reached'
                 watch.wake.set_result((Answer.TIMEOUT, why))
-            elif now >= watch.due and self._is_new(watch):
+            elif room > 0 and now >= watch.due and self._has_something_to_ask(watch):
                 watch.wake.set_result(None)
+                room -= 1
         if not self._watches:
             self._timer.cancel()
 
-    def _is_new(self, watch: _Watch) -> bool:
-        """Whether there is another memory than it was asked about last."""
+    def _has_something_to_ask(self, watch: _Watch) -> bool:
+        """Whether there is another memory than it was asked about last, or never will be one."""
         memory = self._memories.newest(watch.question.camera)
         if memory is None:
-            return False
+            return self._memories.is_in_vain(watch.question.camera)  # the answer says why
         content = (memory.snapshot.memory_id, memory.snapshot.frames_written)
         is_new = content != watch.seen
         watch.seen = content
@@ -206,13 +218,12 @@ class Watching:
 
 
 def _fault(request: Watch.Goal) -> str:
-    """Say what is impossible about a goal, by name; nothing where it can be watched."""
-    if not request.question.strip():
-        return f'question: expected some text, got {request.question!r}'
-    if len(request.choices) < 2 or not all(choice.strip() for choice in request.choices):
-        return f'choices: expected two or more with some text, got {list(request.choices)}'
-    if request.until not in request.choices:
-        return f'until: expected one of {list(request.choices)}, got {request.until!r}'
+    """Say what more is impossible about a goal, by name; nothing where it can be watched."""
+    choices = list(request.choices)
+    if len(choices) < 2:
+        return f'choices: expected two or more, got {quote(choices)}'
+    if request.until not in choices:
+        return f'until: expected one of {quote(choices)}, got {quote(request.until)}'
     if not 0.0 < request.threshold <= 1.0:
         return f'threshold: expected above 0, at most 1, got {request.threshold}'
     if not 0.0 <= request.max_rate <= 1000.0:

@@ -71,6 +71,9 @@ class BagRecording:
                 yield raw
         except BagError as error:
             problem = str(error)
+        if not problem and self.frame_count is not None and images < self.frame_count:
+            # The mcap files of a recorder have no checksums: a damaged chunk may just be missed.
+            problem = f'the bag counts {self.frame_count}'
         if problem:
             self.ended_early = (
                 f'{self.path}: cut off or damaged: {images} images could be read ({problem})'

@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from rosbags import rosbag1, rosbag2
 
@@ -114,6 +115,13 @@ class SqliteRows:
         self._database.close()
 
 
+class UriPath(type(Path())):
+    """A path that is formatted as part of an URI, as rosbags does for SQLite without quoting."""
+
+    def __format__(self, _: str) -> str:
+        return quote(str(self))
+
+
 def is_ros1(path: Path) -> bool:
     """Whether a path is a file of ROS 1; a folder of rosbag2 may be called so too."""
     return path.suffix == '.bag' and not path.is_dir()
@@ -128,7 +136,7 @@ def open_whole(path: Path, stack: ExitStack) -> tuple[RosbagsPart, int]:
     """
     package = rosbag1 if is_ros1(path) else rosbag2
     with reading():
-        reader = stack.enter_context(package.Reader(path))
+        reader = stack.enter_context(package.Reader(UriPath(path)))
         return RosbagsPart(reader, reader.messages), reader.duration
 
 

@@ -7,6 +7,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from flash_vstream_ros.replay.bag_copies import (
+    ZSTD_SUFFIX,
+    has_log,
+    plain,
+    readable,
+    storage_name,
+)
 from flash_vstream_ros.replay.bag_parts import (
     BagError,
     BagPart,
@@ -14,6 +21,7 @@ from flash_vstream_ros.replay.bag_parts import (
     is_ros1,
     open_damaged,
     open_whole,
+    reading,
 )
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S
 
@@ -39,7 +47,10 @@ class BagStorage:
     def messages(self, topic: str) -> Iterator[bytes]:
         """Serialised messages of a topic, in the order they were recorded in."""
         for part in self.parts:
-            yield from part.messages(topic)
+            for raw in part.messages(topic):
+                with reading():
+                    message = raw if self.is_ros1 else plain(raw)
+                yield message
 
     def stamp_ns(self, raw: bytes) -> int:
         """Read the header stamp of a serialised message; 0 if it is too short to have one."""
@@ -60,11 +71,18 @@ def open_storage(path: Path) -> Iterator[BagStorage]:
     """
     with ExitStack() as stack:
         try:
-            part, duration_ns = open_whole(path, stack)
-            storage = BagStorage(_kind(path), is_ros1(path), [part], part.topics(), duration_ns)
+            storage = _open_closed(path, stack)
         except BagError as error:
             storage = _open_damaged(path, stack, error)
         yield storage
+
+
+def _open_closed(path: Path, stack: ExitStack) -> BagStorage:
+    """Open a bag that its recorder has closed, and that nothing is missing of."""
+    if has_log(path):
+        raise BagError('its recorder did not close it')
+    part, duration_ns = open_whole(path, stack)
+    return BagStorage(_kind(path), is_ros1(path), [part], part.topics(), duration_ns)
 
 
 def _kind(path: Path) -> str:
@@ -81,9 +99,10 @@ def _open_damaged(path: Path, stack: ExitStack, reason: BagError) -> BagStorage:
     parts: list[BagPart] = []
     topics: dict[str, Topic] = {}
     # A recorder writes metadata.yaml last. If nothing else is missing, then nothing is.
-    damage = '' if is_folder and not (path / 'metadata.yaml').exists() else str(reason)
+    is_unclosed = has_log(path) or (is_folder and not (path / 'metadata.yaml').exists())
+    damage = '' if is_unclosed else str(reason)
     for file in files:
-        if file.suffix in STORAGE_SUFFIXES:
+        if _is_part(file):
             part, fault = _open_part(file, stack)
             damage = damage or fault
             if part is not None:
@@ -99,7 +118,15 @@ def _open_damaged(path: Path, stack: ExitStack, reason: BagError) -> BagStorage:
 
 def _by_number(path: Path) -> tuple[int, str]:
     """Sort key that puts bag_10.mcap behind bag_9.mcap."""
-    return len(path.name), path.name
+    name = storage_name(path)
+    return len(name), name
+
+
+def _is_part(path: Path) -> bool:
+    """Whether a file holds messages. A recorder compresses each part once it is full."""
+    plain_path = path.with_name(storage_name(path))
+    is_unfinished = path.suffix == ZSTD_SUFFIX and plain_path.exists()
+    return plain_path.suffix in STORAGE_SUFFIXES and not is_unfinished
 
 
 def _add_topics(topics: dict[str, Topic], more: dict[str, Topic]) -> None:
@@ -114,12 +141,15 @@ def _open_part(path: Path, stack: ExitStack) -> tuple[BagPart | None, str]:
 
     :returns: the file, None where nothing of it can be read, and what is wrong with it.
     """
+    file = path
     try:
-        return open_whole(path, stack)[0], ''
+        with reading():
+            file = readable(path, stack)
+        return open_whole(file, stack)[0], ''
     except BagError as error:
         fault = f'{path.name}: {error}'
     try:
-        part = open_damaged(path, stack)
+        part = open_damaged(file, stack)
         part.topics()
     except BagError:
         return None, fault

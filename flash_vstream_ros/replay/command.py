@@ -15,6 +15,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from flash_vstream_ros.core.pipeline import FlashVStream
+from flash_vstream_ros.replay.new_output import check_file
 from flash_vstream_ros.replay.picture import draw_memory, save_picture
 from flash_vstream_ros.replay.recording import open_recording
 from flash_vstream_ros.replay.replay import Replay
@@ -34,7 +35,7 @@ def run_replay(arguments: argparse.Namespace) -> int:
     recording = open_recording(arguments.recording, arguments.topic)
     logger.info('%s: %s', recording.path, recording.description)
     for path in (arguments.out, arguments.picture):
-        _check_folder(path)
+        check_file(path)
     vstream = FlashVStream.from_pretrained(
         arguments.model, arguments.device, arguments.dtype, quantization=arguments.quantization
     )
@@ -63,14 +64,6 @@ def run_replay(arguments: argparse.Namespace) -> int:
     for failure in replay.failures:
         logger.error('%s', failure)
     return int(bool(replay.failures))
-
-
-def _check_folder(path: Path | None) -> None:
-    """Find out before the work, not after it, that a result cannot be written."""
-    if path is not None and not path.absolute().parent.is_dir():
-        raise FileNotFoundError(f'{path}: cannot be written, as its folder does not exist')
-    if path is not None and path.is_dir():
-        raise IsADirectoryError(f'{path}: expected the name of a file, got a folder')
 
 
 @contextlib.contextmanager

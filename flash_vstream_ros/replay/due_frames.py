@@ -24,6 +24,26 @@ class DueFrame:
     fault: str = ''  # why it could not be decoded
 
 
+class StreamTime:
+    """Time since the first frame, by the frames that are in order, due or not."""
+
+    def __init__(self) -> None:
+        self.elapsed_ns = 0  # where the stamps jumped back, it goes on counting
+        self.zero_ns: int | None = None  # the stamp at which it was, or would have been, 0
+
+    def count(self, stamp_ns: int, decision: Decision) -> bool:
+        """Take in a frame; False: it is not in order, and does not count."""
+        if decision not in _IN_ORDER:
+            return False
+        if self.zero_ns is None:
+            self.zero_ns = stamp_ns
+        if decision is Decision.NEW_STREAM:
+            # Just behind all that was before, so that what was asked until then is answered first.
+            self.zero_ns = stamp_ns - self.elapsed_ns - 1
+        self.elapsed_ns = stamp_ns - self.zero_ns
+        return True
+
+
 class DueFrames:
     """Takes from a recording what the robot would memorise. One pass.
 
@@ -33,27 +53,19 @@ class DueFrames:
     def __init__(self, sample_rate: float) -> None:
         self._sampler = FrameSampler(sample_rate)
         self.counts = self._sampler.counts
-        self.elapsed_ns = 0  # of the newest frame that was in order, due or not
-        self._zero_ns: int | None = None
+        self._time = StreamTime()
+
+    @property
+    def elapsed_ns(self) -> int:
+        """Since the first frame, until the newest one that was in order, due or not."""
+        return self._time.elapsed_ns
 
     def of(self, frames: Iterable[RecordedFrame]) -> Generator[DueFrame, None, None]:
         """The frames that are due, in order; for a damaged one the next is taken as well."""
         for frame in frames:
             decision = self._sampler.decide(frame.stamp_ns)
-            if decision not in _IN_ORDER:
-                continue
-            begins_stream = decision is Decision.NEW_STREAM
-            self._count(frame.stamp_ns, begins_stream)
-            if decision is not Decision.NOT_DUE:
-                yield self._decoded(frame, begins_stream)
-
-    def _count(self, stamp_ns: int, begins_stream: bool) -> None:
-        if self._zero_ns is None:
-            self._zero_ns = stamp_ns
-        if begins_stream:
-            # Just behind all that was before, so that what was asked until then is answered first.
-            self._zero_ns = stamp_ns - self.elapsed_ns - 1
-        self.elapsed_ns = stamp_ns - self._zero_ns
+            if self._time.count(frame.stamp_ns, decision) and decision is not Decision.NOT_DUE:
+                yield self._decoded(frame, decision is Decision.NEW_STREAM)
 
     def _decoded(self, frame: RecordedFrame, begins_stream: bool) -> DueFrame:
         pixels, fault = None, ''
@@ -63,5 +75,5 @@ class DueFrames:
             self._sampler.give_back()
             fault = str(error)
         return DueFrame(
-            frame.stamp_ns, self.elapsed_ns, self._zero_ns, begins_stream, pixels, fault
+            frame.stamp_ns, self.elapsed_ns, self._time.zero_ns, begins_stream, pixels, fault
         )

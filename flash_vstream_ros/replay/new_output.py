@@ -63,6 +63,19 @@ def check_new(*paths: Path) -> None:
             raise FileExistsError(f'{path}: exists already and is not overwritten')
 
 
+def check_file(path: Path | None) -> None:
+    """Find out before the work, not after it, that a file of results cannot be written.
+
+    :param path: None: there is to be none. One that exists is overwritten.
+    :raises FileNotFoundError: its folder does not exist.
+    :raises IsADirectoryError: it is a folder.
+    """
+    if path is not None and not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f'{path}: cannot be written, as its folder does not exist')
+    if path is not None and path.is_dir():
+        raise IsADirectoryError(f'{path}: expected the name of a file, got a folder')
+
+
 @contextmanager
 def saying_what_failed(path: Path) -> Iterator[None]:
     """Name the output, not a file nobody knows, in the error of a disk that takes no more."""

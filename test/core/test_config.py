@@ -62,6 +62,34 @@ def test_a_whole_number_may_stand_for_a_float_but_not_the_other_way_round():
         QuestionHandlerConfig(queue_size=2.0)
 
 
+def test_a_sample_rate_is_none_or_one_whose_period_can_be_counted():
+    for good in (0.0, 1e-6, 1000.0):
+        assert FrameHandlerConfig(sample_rate=good).sample_rate == good
+    for bad in (1e-300, 5e-324, 9e-7):
+        with pytest.raises(
+            ValueError, match=r'sample_rate: expected 0 \(all frames\) or at least'
+        ):
+            FrameHandlerConfig(sample_rate=bad)
+
+
+@pytest.mark.parametrize(
+    'url', ['http://server:8000/v1', 'https://server', 'http://[::1]:8000/v1']
+)
+def test_a_url_of_a_server_is_taken(url):
+    assert QuestionHandlerConfig(decoder_url=url).decoder_url == url
+
+
+@pytest.mark.parametrize(
+    'url',
+    ['http://server:80OO/v1', 'http://server:99999/v1', 'http://[::1/v1', 'http://', 'http:///v1',
+     'http://:8000/v1', 'http://a b/v1', 'server:8000/v1', 'ftp://server/v1'],
+)  # fmt: skip
+def test_a_mistyped_url_is_refused_by_name(url):
+    with pytest.raises(ValueError, match=r'decoder_url: expected http://HOST:PORT/v1 or') as error:
+        QuestionHandlerConfig(decoder_url=url)
+    assert repr(url) in str(error.value)
+
+
 def test_the_geometry_is_read_from_the_checkpoint(golden):
     config = json.loads((golden / 'checkpoint' / 'config.json').read_text())
     geometry = MemoryGeometry.from_checkpoint_config(config, 16)

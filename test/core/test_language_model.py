@@ -209,6 +209,13 @@ def draws(sampling: Sampling, logits: Tensor, count: int) -> Tensor:
 LOGITS = torch.tensor([1.0, 3.0, 2.0, -1.0, 2.5])
 
 
+@pytest.mark.parametrize('temperature', [1e-30, 1e-38, 1e-40, 1e-320])
+def test_next_to_no_temperature_takes_the_most_probable_token(temperature):
+    """Divided by it, logits became infinite, and any token was as good as another."""
+    sampling = Sampling(temperature, 1.0, torch.Generator().manual_seed(0))
+    assert draws(sampling, 100.0 * LOGITS, 50)[1] == 1.0
+
+
 def test_no_temperature_takes_the_most_probable_token():
     assert GREEDY.choose(LOGITS) == 1
     assert Sampling(0.0, 0.1).choose(LOGITS) == 1

@@ -18,6 +18,8 @@ from flash_vstream_ros.core.quantization import (
 )
 from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
 
+pytest.importorskip('bitsandbytes')
+
 CPU = torch.device('cpu')
 WEIGHTS = 'model-00001.safetensors'
 # Relative error of a product with normal weights: half a step of 255, and what 16 levels leave.

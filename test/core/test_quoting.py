@@ -35,5 +35,6 @@ def test_both_ends_of_a_long_text_are_shown():
 def test_an_error_of_several_lines_becomes_one():
     assert shorten(ValueError('no model:\n    heads  expected\n')) == 'no model: heads expected'
     assert shorten('short') == 'short'
+    assert shorten('half \ud800 a pair') == 'half \\ud800 a pair'
     assert shorten('word ' * 1000).endswith('...')
     assert len(shorten('word ' * 1000)) == LONGEST

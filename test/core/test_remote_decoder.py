@@ -19,6 +19,8 @@ from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
 from flash_vstream_ros.core.remote_decoder import encode
 
+pytest.importorskip('openai')
+
 QUESTIONS = ('What is on the table?', 'Where is it?', 'Who is there?', 'What is being done?')
 
 

@@ -213,7 +213,7 @@ def test_an_impossible_rate_is_refused(rate):
 def test_behind_a_restored_memory_stamps_go_on_or_begin_a_new_stream():
     """A memory loaded from a file holds stamps already; a clock set back must not stop it all."""
     assert FrameSampler(0.0, after_ns=100 * S).decide(100 * S + 1) is Decision.TAKE
-    sampler = FrameSampler(0.0, after_ns=100 * S)
+    sampler = FrameSampler(0.0, after_ns=200 * S)
     assert decide(sampler, [50 * S, 51 * S, 52 * S, 53 * S]) == [
         Decision.LATE, Decision.LATE, Decision.NEW_STREAM, Decision.TAKE,
     ]  # fmt: skip

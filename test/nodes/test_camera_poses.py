@@ -90,4 +90,4 @@ def test_memories_answers_and_key_frames_say_where_and_go_on_after_a_restart(
 def test_without_tf2_ros_it_is_said_what_to_install(monkeypatch, planner):
     monkeypatch.setitem(sys.modules, 'tf2_ros', None)
     with pytest.raises(ValueError, match=r"pose_frame: 'map' needs the package tf2_ros_py.*apt"):
-        CameraPoses(planner.node, 'map')
+        CameraPoses(planner.node, 'map', print)

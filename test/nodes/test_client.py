@@ -101,6 +101,25 @@ def test_an_error_is_raised_where_a_callback_awaits(robot, spun):
         assert isinstance(result_of(spun.executor.create_task(ask)), MemoryEmpty)
 
 
+def test_awaiting_what_could_not_wake_the_callback_is_refused_with_the_way_out(client, spun):
+    """A client made without the node does not know its executor: it would sleep on."""
+
+    async def ask(pending):
+        try:
+            return await pending
+        except (AskError, RuntimeError) as error:
+            return error
+
+    pending = client.ask_async('What?')
+    error = result_of(spun.executor.create_task(ask, pending))
+    assert isinstance(error, RuntimeError)
+    assert 'make the client with the node whose callback awaits' in str(error)
+    with pytest.raises(MemoryEmpty):
+        pending.result()
+    error = result_of(spun.executor.create_task(ask, pending))
+    assert isinstance(error, MemoryEmpty), 'nobody has to be woken for what is there'
+
+
 def test_a_callback_of_a_pool_of_threads_may_wait(robot, spun):
     robot.see(1)
     spun.executor.remove_node(spun.node)

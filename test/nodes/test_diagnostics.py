@@ -1,13 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Diagnostics: levels that mean something, on real nodes, and a latched status that is true."""
 
+import resource
+
+import torch
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from flash_vstream_ros.msg import Answer
 from lifecycle_msgs.msg import Transition
 from own_nodes import FilmedBy
 from robots import S, image_message, picture, wait_until
 
-from flash_vstream_ros.nodes.diagnostics import ERROR, OK, WARN, Durations, Rate, status
+from flash_vstream_ros.nodes.diagnostics import (
+    ERROR,
+    OK,
+    WARN,
+    Durations,
+    Rate,
+    machine_values,
+    status,
+)
 from flash_vstream_ros.nodes.qos import LATCHED
 
 
@@ -138,3 +149,11 @@ def test_the_worst_fault_is_the_level_and_comes_first(spun):
     assert (made.level, made.message) == (ERROR, 'broken; slow')
     assert made.name == f'{node.get_fully_qualified_name()[1:]}: part'
     assert status(node, 'part', [], {}).level == OK
+
+
+def test_memory_is_counted_in_pages_of_this_machine(monkeypatch):
+    """Those of a Jetson may be of 64 KiB."""
+    monkeypatch.setattr(resource, 'getpagesize', lambda: 2**20)
+    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    pages = int(machine_values(torch.device('cpu'))['resident memory (MiB)'])
+    assert pages > peak_kib / 1024

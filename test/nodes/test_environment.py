@@ -12,11 +12,10 @@ from flash_vstream_ros.nodes.environment import (
     MALLOC_SETTINGS,
     camera_environment,
     fastdds_profile_path,
-    frame_handler_environment,
     question_handler_environment,
 )
 
-FUNCTIONS = [camera_environment, frame_handler_environment, question_handler_environment]
+FUNCTIONS = [camera_environment, question_handler_environment]
 NAMESPACE = {'dds': 'http://www.eprosima.com'}
 IMAGES = 20
 
@@ -124,8 +123,7 @@ def test_malloc_settings_of_the_users_own_stay():
 
 
 def test_malloc_settings_are_for_the_processes_of_images_only():
-    assert MALLOC_SETTINGS.items() <= frame_handler_environment({}).items()
-    assert camera_environment({}) == frame_handler_environment({})
+    assert MALLOC_SETTINGS.items() <= camera_environment({}).items()
     assert not set(MALLOC_SETTINGS) & set(question_handler_environment({}))
 
 
@@ -142,7 +140,7 @@ def test_every_best_effort_image_arrives_between_two_processes():
         [sys.executable, '-c', SUBSCRIBER],
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | frame_handler_environment(),
+        env=os.environ | camera_environment(),
     )
     try:
         assert subscriber.stdout.readline() == 'ready\n'

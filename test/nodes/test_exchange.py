@@ -4,6 +4,7 @@
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from action_msgs.msg import GoalStatus
@@ -113,6 +114,9 @@ def test_the_timeout_holds_where_the_question_handler_hangs(robot, client, way):
     try:
         with pytest.raises(AnswerTimeout, match='1 s passed without a word'):
             ways(client)[way]('What?', timeout_s=1.0)
+        for ask in ways(client).values():  # they would all be taken up when it goes on
+            with pytest.raises(ServerNotFound, match='does not answer; does it hang'):
+                ask('And now?', timeout_s=0.2)
     finally:
         process.send_signal(signal.SIGCONT)
     assert client.ask('What?', max_new_tokens=1).status == Answer.OK
@@ -130,11 +134,27 @@ def test_without_a_timeout_the_end_of_the_question_handler_ends_the_waiting(name
             job.result()
 
 
+def an_exchange(find_servers, timeout_s=None):
+    """An exchange with somebody who has been met."""
+    met = SimpleNamespace(is_met=lambda: True, is_served=lambda: True, forget=Mock())
+    return Exchange(SimpleNamespace(timeout_s=timeout_s), met, print, 1.0, str, find_servers)
+
+
+@pytest.mark.parametrize('is_taken_up', [False, True])
+def test_after_a_question_that_nobody_took_up_the_next_waits_for_a_handshake(is_taken_up):
+    exchange = an_exchange(lambda age_s: frozenset(), timeout_s=1e-9)
+    exchange.look()
+    if is_taken_up:
+        exchange.accept(Mock(accepted=True))
+    exchange.look()
+    with pytest.raises(AnswerTimeout):
+        exchange.answered.result(0)
+    assert exchange._handshake.forget.called != is_taken_up
+
+
 def test_a_question_handler_that_does_not_know_the_goal_was_started_anew():
     """It answers with an empty answer, whose status reads as OK."""
-    exchange = Exchange(
-        SimpleNamespace(timeout_s=None), bool, print, 1.0, str, lambda age_s: frozenset()
-    )
+    exchange = an_exchange(lambda age_s: frozenset())
     done = Future()
     response = AskAction.Impl.GetResultService.Response(status=GoalStatus.STATUS_UNKNOWN)
     assert response.result.answer.status == Answer.OK
@@ -147,9 +167,7 @@ def test_a_question_handler_that_does_not_know_the_goal_was_started_anew():
 def test_another_question_handler_in_the_place_of_a_killed_one_ends_the_waiting():
     """It serves, and knows nothing of what was asked before."""
     servers = [frozenset([b'killed'])]
-    exchange = Exchange(
-        SimpleNamespace(timeout_s=None), lambda: True, print, 1.0, str, lambda age_s: servers[-1]
-    )
+    exchange = an_exchange(lambda age_s: servers[-1])
     exchange.look()
     servers.append(frozenset([b'killed', b'new']))  # listed until it is missed
     exchange.look()

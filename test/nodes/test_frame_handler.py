@@ -7,7 +7,10 @@ import subprocess
 import sys
 import time
 from array import array
+from collections import Counter
+from concurrent.futures import Future as Job
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
@@ -247,3 +250,17 @@ def test_a_checkpoint_that_is_cut_off_is_named(checkpoint, tmp_path, monkeypatch
     assert start(monkeypatch, [f"model:='{tmp_path}'"]) == 1
     assert weights.name in caplog.text
     assert 'cut off' in caplog.text
+
+
+@pytest.mark.parametrize('name', ['_report', '_report_publishing'])
+def test_what_fails_again_and_again_does_not_flood_the_log(spun, said, name):
+    """A device that stays full fails each frame, and each try to publish."""
+    handler = object.__new__(frame_handler.FrameHandler)
+    handler.counts, handler._logger = Counter(), spun.node.get_logger()
+    handler._diagnostics = SimpleNamespace(note_error=lambda _: None)
+    job = Job()
+    job.set_exception(RuntimeError('the device is full'))
+    for _ in range(20):
+        getattr(handler, name)(job)
+    assert handler.counts.total() == 20
+    assert said().count('RuntimeError: the device is full') == 1

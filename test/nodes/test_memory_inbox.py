@@ -119,6 +119,20 @@ def test_a_damaged_memory_is_refused_and_the_next_good_one_taken(arrivals, publi
     assert arrivals.inbox.fault == ''
 
 
+def test_its_camera_is_known_while_the_memory_is_empty_or_refused(arrivals, publish):
+    """A question that names it would be told that there is no such camera."""
+    assert arrivals.inbox.camera is None
+    publish(1, frames_written=0)  # refused, for it is not empty
+    arrivals.wait(1)
+    assert arrivals.inbox.camera is None
+    publish(2, memory_id=0)
+    arrivals.wait(2)
+    assert (arrivals.inbox.newest, arrivals.inbox.camera) == (None, 'front')
+    publish(3, frames_written=0)
+    arrivals.wait(3)
+    assert (arrivals.inbox.newest, arrivals.inbox.camera) == (None, 'front')
+
+
 def test_a_fault_that_comes_again_is_said_again(arrivals, publish, capfd):
     for count, changed in enumerate([{'memory_id': 0}, {}, {'memory_id': 0}], start=1):
         publish(count, **changed)

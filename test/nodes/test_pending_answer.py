@@ -2,7 +2,8 @@
 """Answers that are still to come, of real nodes: read as they are spoken, awaited, cancelled."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import signal
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 from action_msgs.msg import GoalStatus, GoalStatusArray
@@ -11,6 +12,7 @@ from flash_vstream_ros.msg import Answer
 from rclpy.qos import qos_profile_action_status_default
 from robots import S, wait_until
 
+from flash_vstream_ros.nodes import client as client_module
 from flash_vstream_ros.nodes.ask_errors import AskError, Busy, Cancelled
 from flash_vstream_ros.nodes.client import VStreamClient
 
@@ -65,6 +67,7 @@ def test_the_answer_can_be_read_as_it_is_spoken(robot, client):
     assert len(pieces) > 3
     assert ''.join(pieces) == pending.result().text
     assert pending.result().text == robot.ask('What is it?', max_new_tokens=40).text
+    assert list(pending.pieces()) == [pending.result().text], 'it has been spoken already'
 
 
 def test_of_choices_the_answer_is_the_only_piece(robot, client):
@@ -110,6 +113,29 @@ def test_a_client_that_is_closed_cancels_what_the_robot_works_on(robot, goals):
         wait_until_spoken(robot, len(before))
     (goal,) = set(robot.said) - before
     wait_until(lambda: goals.get(goal) == GoalStatus.STATUS_CANCELED, 'the goal is cancelled')
+
+
+def test_a_client_that_is_closed_cancels_what_was_not_yet_accepted(robot, goals, monkeypatch):
+    monkeypatch.setattr(client_module, 'CLOSE_TIMEOUT_S', 60.0)
+    robot.see(1)
+    client = VStreamClient(namespace=robot.namespace)
+    client.ask('What?', min_stamp_ns=S, max_new_tokens=1)  # they have met: now it sends at once
+    former = robot.begin('And now?', max_new_tokens=1)
+    former.result()
+    wait_until(lambda: bytes(former.handle.goal_id.uuid) in goals, 'what was before')
+    before = set(goals)
+    process = robot.processes['question_handler'].process
+    process.send_signal(signal.SIGSTOP)
+    try:
+        client.ask_async('What happened?', max_new_tokens=LONG)
+        closing = ThreadPoolExecutor(1).submit(client.close)
+        wait([closing], 0.5)
+    finally:
+        process.send_signal(signal.SIGCONT)
+    closing.result()
+    wait_until(lambda: set(goals) - before, 'the goal')
+    (goal,) = set(goals) - before
+    wait_until(lambda: goals[goal] == GoalStatus.STATUS_CANCELED, 'the goal is cancelled')
 
 
 def test_a_question_too_many_is_told_busy(busy, client):

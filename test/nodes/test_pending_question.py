@@ -59,6 +59,7 @@ def test_zeros_stand_for_the_defaults_of_the_node(request_type):
         ({'question': ''}, 'question'),
         ({'question': ' \n'}, 'question'),
         ({'question': 'Open?', 'choices': ['yes', ' ']}, 'choices'),
+        ({'question': 'Open?', 'choices': ['yes', 'no', 'yes ']}, 'choices'),
         ({'question': 'Open?', 'min_stamp_ns': -1}, 'min_stamp'),
         ({'question': 'Open?', 'timeout_s': -0.5}, 'timeout'),
     ],

@@ -51,6 +51,8 @@ class Line:
             raise ZeroDivisionError('of the model')
         if text == 'too large':
             raise torch.OutOfMemoryError('tried to allocate 1 TiB')
+        if text == 'a server':
+            raise ValueError('half \ud800 a pair' + 'x' * 1_000_000)
         pending.finish(Answer(text=f'answer to {text}'))
 
     def ask(self, text: str, min_stamp_s: int = 0, timeout_s: float = TIMEOUT_S):
@@ -215,6 +217,7 @@ def test_a_cancelled_question_is_not_worked_on(line, min_stamp_s):
     [
         ('a bug', ['ZeroDivisionError: of the model', 'see the log']),
         ('too large', ['OutOfMemoryError', '1 TiB', 'smaller dtype']),
+        ('a server', ['ValueError: half \\ud800 a pairxxx', '...; see the log']),
     ],
 )
 def test_a_failure_of_the_model_fails_its_question_alone(line, capfd, text, words):
@@ -225,6 +228,7 @@ def test_a_failure_of_the_model_fails_its_question_alone(line, capfd, text, word
     for word in words:
         assert word in failed.message
     assert failed.text == ''
+    assert len(failed.message) < 1000
     assert answer_of(next_one).text == 'answer to next'
     assert words[0] in capfd.readouterr().err
 

@@ -50,6 +50,14 @@ def test_a_question_of_a_hundred_thousand_characters_is_refused_and_costs_nobody
     assert robot.ask('And now?', max_new_tokens=1).status == Answer.OK
 
 
+def test_a_camera_of_a_hundred_thousand_characters_is_not_repeated(robot):
+    robot.see(1)
+    answer = robot.ask('Where?', camera='left' * 25_000)
+    assert answer.status == Answer.BAD_REQUEST
+    assert 'leftleft' in answer.message
+    assert len(answer.message) < 1000
+
+
 def test_of_a_thousand_questions_each_gets_an_answer_or_a_status(robot):
     robot.see(1)
     sent = [robot.send(f'Question {n}?', max_new_tokens=20) for n in range(FLOOD)]

@@ -6,13 +6,14 @@ import functools
 import pytest
 from action_msgs.msg import GoalStatus
 from flash_vstream_ros.action import Watch
-from flash_vstream_ros.msg import Answer
+from flash_vstream_ros.msg import Answer, MemorySnapshot
 from lifecycle_msgs.msg import Transition
 from own_nodes import FilmedBy
 from rclpy.action import ActionClient
 from rclpy.task import Future
 from robots import DEEP, S, result_of, wait_until
 
+from flash_vstream_ros.nodes.qos import LATCHED
 from flash_vstream_ros.nodes.times import ns_to_time
 from flash_vstream_ros.nodes.watching import MOST_WATCHES
 
@@ -113,7 +114,8 @@ def test_what_cannot_be_watched_is_refused_by_name(start, planner):
     for name, fields in {
         'question': {'question': ' '},
         'choices': {'choices': ['yes']},
-        'until': {'until': 'maybe'},
+        'choices: expected each of them once': {'choices': ['yes', 'no', ' no']},
+        'until': {'until': 'maybe ' * 10_000},
         'threshold': {'threshold': 0.0},
         'max_rate': {'max_rate': -1.0},
         'timeout': {'timeout_s': -1.0},
@@ -121,7 +123,8 @@ def test_what_cannot_be_watched_is_refused_by_name(start, planner):
         status, result = watcher.begin(**fields).result()
         assert status == GoalStatus.STATUS_ABORTED
         assert result.answer.status == Answer.BAD_REQUEST
-        assert result.answer.message.startswith(f'{name}: expected')
+        assert result.answer.message.startswith(name.partition(': expected')[0] + ': expected')
+        assert len(result.answer.message) < 1500, 'it goes into logs'
 
 
 def test_a_watch_that_is_not_due_ends_with_its_node(seen, start, planner):
@@ -158,3 +161,46 @@ def test_many_watches_begin_at_once_and_some_are_too_many(start, planner):
     for watch in running:
         if watch.is_over:
             assert watch.result()[1].answer.status == Answer.BUSY
+
+
+def test_a_watch_of_a_camera_that_does_not_exist_is_told_so(seen, planner):
+    status, result = Watcher(planner).begin(camera='rear').result()
+    assert status == GoalStatus.STATUS_ABORTED
+    assert result.answer.status == Answer.BAD_REQUEST
+    assert result.answer.message == "camera: expected one of ['camera'] or none, got 'rear'"
+
+
+def test_a_watch_of_a_memory_that_is_refused_is_told_so(start, planner):
+    """Also by the name of its camera, and whatever it claims to be."""
+    start('question_handler')
+    watcher = Watcher(planner)
+    node = planner.node
+    publisher = planner.call(node.create_publisher, MemorySnapshot, 'memory', LATCHED)
+    refused = MemorySnapshot(encoder_id='another' * 100_000, frames_written=3)
+    refused.header.frame_id = 'front'
+    publisher.publish(refused)
+    for camera in ('', 'memory', 'front'):
+        status, result = watcher.begin(camera=camera).result()
+        assert status == GoalStatus.STATUS_ABORTED
+        assert result.answer.status == Answer.MODEL_ERROR
+        assert result.answer.message.startswith('memory refused: expected a memory of encoder')
+        assert len(result.answer.message) < 1500, 'it goes into logs'
+        assert planner.ask(camera=camera).status == Answer.MODEL_ERROR
+    assert planner.ask(camera='rear').status == Answer.BAD_REQUEST
+
+
+def test_watches_take_turns_and_leave_the_line_to_others(start, planner):
+    """More of them than it has places: each is asked, and none is told BUSY."""
+    start('frame_handler', sample_rate=0.0)
+    start('question_handler', batch_size=1, queue_size=1)
+    camera, watcher = FilmedBy(planner), Watcher(planner)
+    camera.show(1)
+    assert planner.ask(min_stamp_ns=S).status == Answer.OK
+    watches = [watcher.begin() for _ in range(6)]
+    for second in range(2, 9):
+        camera.show(second)
+        assert planner.ask(min_stamp_ns=second * S).status == Answer.OK
+    wait_until(lambda: all(watch.answers for watch in watches), 'an answer for each')
+    for watch in watches:
+        assert {answer.status for answer in watch.answers} == {Answer.OK}
+        assert not watch.is_over

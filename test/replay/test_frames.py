@@ -117,6 +117,59 @@ def test_numbered_images_are_not_taken_for_stamped_ones(tmp_path: Path) -> None:
         open_recording(tmp_path)
 
 
+def in_order(folder: Path) -> list[int]:
+    """Which picture each frame of a recording shows, after its stamps have been looked at."""
+    recording = open_recording(folder)
+    frames = list(recording)
+    assert [f.stamp_ns - recording.start_ns for f in frames] == [
+        n * NS for n in range(len(frames))
+    ]
+    assert recording.start_ns > 0
+    assert recording.duration_ns == (len(frames) - 1) * NS
+    shown = [frame.decode() for frame in frames]
+    return [next(n for n in range(9) if np.array_equal(one, picture(n))) for one in shown]
+
+
+def test_frames_of_ego4d_are_read_by_their_numbers_a_second_apart(tmp_path: Path) -> None:
+    (tmp_path / 'ego4d_frames').mkdir()
+    folder = tmp_path / 'ego4d_frames/000246'
+    for place, name in enumerate(('000001', '000002', '000010', '1000000', '9999999')):
+        write_image(folder, f'{name}.png', place)
+    assert in_order(folder) == [0, 1, 2, 3, 4]
+
+
+def test_key_frames_of_movienet_are_read_by_shot_and_image(tmp_path: Path) -> None:
+    (tmp_path / 'movienet_frames').mkdir()
+    folder = tmp_path / 'movienet_frames/tt01'
+    names = ('0099_img_2', '0100_img_0', '0100_img_1', '0100_img_10', '1000_img_0', '10000_img_0')
+    for place, name in enumerate(names):
+        write_image(folder, f'shot_{name}.png', place)
+    assert in_order(folder) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ('names', 'message'),
+    [
+        (('a.png',), r'a\.png: expected an image named by its number, as 000001\.jpg'),
+        (('shot_0001.png',), r'or by shot and image, as shot_0100_img_0\.jpg'),
+        (('1.png', '0001.jpg'), 'which comes first cannot be told'),
+        (('000001.png', 'shot_0001_img_0.png'), 'which comes first cannot be told'),
+    ],
+)
+def test_frames_whose_order_is_not_known_are_refused(tmp_path, names, message) -> None:
+    (tmp_path / 'ego4d_frames').mkdir()
+    for name in names:
+        write_image(tmp_path / 'ego4d_frames/000246', name)
+    with pytest.raises(ValueError, match=message):
+        open_recording(tmp_path / 'ego4d_frames/000246')
+
+
+def test_shots_elsewhere_are_not_taken_for_stamps(tmp_path: Path) -> None:
+    write_image(tmp_path / 'tt01', 'shot_0100_img_0.png')
+    with pytest.raises(ValueError, match='expected an image named by its stamp in nanoseconds'):
+        open_recording(tmp_path / 'tt01')
+
+
 def test_two_images_of_one_stamp_are_refused(folder: Path) -> None:
     write_image(folder, f'{T0}.jpg')
     with pytest.raises(ValueError, match=rf'{T0}\.jpg and {T0}\.png have the same stamp'):
