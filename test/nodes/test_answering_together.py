@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Planners that ask at once, over DDS: answered as if each were alone, also by a server's model."""
+"""Planners that ask at once, over DDS: answered as if each were alone, by a server as well."""
 
 import contextlib
 

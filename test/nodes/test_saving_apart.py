@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Saves beside the stream: one at a time, tried again where one failed, which is said till then."""
+"""Saves beside the stream: one at a time, tried again and said where one failed."""
 
 import logging
 from collections import Counter
