@@ -52,8 +52,8 @@ def declared_arguments() -> list[DeclareLaunchArgument]:
         'enclaves': ('false', 'true: each node in an enclave of SROS 2 that is called like it, as '
                      '/flash_vstream/frame_handler'),
         'use_sim_time': ('', 'take the time from /clock: true or false; empty: false'),
-        'shutdown_timeout': ('60', 'seconds for a node to save its memory and end, before it is '
-                             'told again with SIGTERM, and as many before it is killed'),
+        'shutdown_timeout': ('60', 'seconds for a node to save its memory and end, after the 5 s '
+                             'between SIGINT and SIGTERM, before it is killed'),
         'respawn': ('true', 'true: a node that ended is started again after 2 s'),
     }  # fmt: skip
     return [
@@ -137,7 +137,6 @@ def shared(context: LaunchContext, node: str) -> dict[str, object]:
         'output': 'screen',
         'respawn': is_true(context, 'respawn'),
         'respawn_delay': RESPAWN_DELAY_S,
-        'sigterm_timeout': LaunchConfiguration('shutdown_timeout'),
         'sigkill_timeout': LaunchConfiguration('shutdown_timeout'),
         'ros_arguments': arguments,
     }

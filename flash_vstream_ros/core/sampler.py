@@ -157,7 +157,7 @@ class FrameSampler:
             if since_ns + early_ns < self._next_slot * self._period_ns:
                 return Decision.NOT_DUE
             # Of the stamp alone: the interval is another one where not every frame is shown.
-            nearest = (since_ns + self._period_ns // 2) // self._period_ns
+            nearest = (since_ns + (self._period_ns - 1) // 2) // self._period_ns
             self._next_slot = max(self._next_slot, nearest) + 1
         self._taken_ns = stamp_ns
         return Decision.TAKE

@@ -114,7 +114,7 @@ class Exchange:
             self.fail(AskError('the question handler refuses the question; its log says why'))
         elif self._is_cancelled or self.answered.done():
             self._cancel_goal()
-        return not self.answered.done()
+        return goal.accepted  # also one that came too late: until then rclpy keeps its feedback
 
     def say(self, text: str) -> None:
         """Note the answer so far."""

@@ -65,9 +65,7 @@ class FrameHandler:
         self._camera: Camera | None = None
         self._is_active, self._is_enabled = False, True
         self._worker = Worker(node)
-        poses = None
-        if config.pose_frame:
-            poses = CameraPoses(node, config.pose_frame, self._submit)
+        poses = CameraPoses(node, config.pose_frame, self._submit) if config.pose_frame else None
         geometry = self._vstream.geometry
         self._live = LiveMemory(
             node,

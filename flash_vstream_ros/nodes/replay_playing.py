@@ -157,8 +157,7 @@ def play_in_step(
     newest_ns = 0
     for moment in _moments(recording, questions, sampler):
         for question in moment.due:
-            answer = client.ask(question, newest_ns).answer()
-            yield result_of(question, answer, recording.start_ns)
+            yield result_of(question, client.ask(question, newest_ns).answer(), recording.start_ns)
         frame = moment.frame
         if moment.decision is Decision.NEW_STREAM:
             client.reset()

@@ -45,7 +45,8 @@ def run_nodes(makers: Sequence[Callable[[], ManagedNode]]) -> int:
     """
     # Of other packages only what is wrong: each request to a server would be a line.
     logging.basicConfig(format='[%(levelname)s] [%(name)s]: %(message)s')
-    logging.getLogger('flash_vstream_ros').setLevel(logging.INFO)
+    for name in ('flash_vstream_ros', '__main__'):  # that is a node's module started with -m
+        logging.getLogger(name).setLevel(logging.INFO)
     # rclpy's own handlers only wake an executor: until there is one, while a model loads, Python's
     # have to end it, also where a shell has started the node in the background, deaf to SIGINT.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -52,7 +52,7 @@ class TuningJob:
         self.data = TrainingData(config, geometry, prompt, tower_id(self._source))
         self.steps_an_epoch = len(self.data) / config.global_batch
         self.model = TrainedModel(modules, config.trained_parts)
-        if is_empty:  # Accelerate asks for memory, but nothing is ever written there
+        if is_empty:  # memory that Accelerate tells weights by, and that stays untouched
             self.model.to_empty(device='cpu')
             modules.language_model.restore_buffers(torch.device('cpu'))
         if config.compile:  # in place: its weights keep their names

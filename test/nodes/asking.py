@@ -6,6 +6,8 @@ from robots import wait_until
 from flash_vstream_ros.nodes.ask_errors import AskError
 
 LONG = 3000  # tokens: seconds of work, should nobody end it
+# Seconds of work before the first piece of an answer, as much as a request may hold
+MANY_CHOICES = [f'{n} ' + 'no ' * 98 for n in range(300)]
 
 
 def caught(function):

@@ -18,6 +18,7 @@ from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
 
 if TYPE_CHECKING:
+    from launching import Launcher
     from own_nodes import Planner, Starter
     from robots import Robot, SpunNode
     from stand_ins import StandIn
@@ -115,6 +116,23 @@ def start(namespace: str, checkpoint: Path, tmp_path: Path) -> Iterator['Starter
     starter = Starter(namespace, checkpoint, tmp_path)
     yield starter
     starter.close()
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """Variables of this process without those that a launch file would leave alone."""
+    from flash_vstream_ros.nodes.environment import MALLOC_SETTINGS, PROFILE_VARIABLES
+
+    ours = {*MALLOC_SETTINGS, *PROFILE_VARIABLES}
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
+@pytest.fixture
+def launch(repository: Path, tmp_path: Path, environment: dict[str, str]) -> 'Launcher':
+    """Launches a file with recorders in the place of its programs."""
+    from launching import Launcher
+
+    return Launcher(repository, tmp_path, environment)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
+from asking import MANY_CHOICES
 from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.srv import Ask
 from robots import PROGRAMS, S, SpunNode, fill, image_message, picture, result_of, wait_until
@@ -257,8 +258,8 @@ def test_a_frame_handler_that_dies_and_starts_again_begins_a_new_memory(robot, v
 
 def test_told_to_terminate_both_end_well_in_the_middle_of_their_work(robot):
     robot.see(3)
-    # Seconds of work, as much as a request may hold, which ends between two choices
-    robot.send('What happened?', choices=['no ' * 100] * 300, timeout_s=1000.0)
+    # Work that ends between two choices
+    robot.send('What happened?', choices=MANY_CHOICES, timeout_s=1000.0)
     robot.send('And then?')
     wait_until(lambda: robot.ask('Busy?').status == Answer.BUSY, 'the work has begun')
     for number in range(4, 30):

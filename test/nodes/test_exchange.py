@@ -150,6 +150,9 @@ def test_after_a_question_that_nobody_took_up_the_next_waits_for_a_handshake(is_
     with pytest.raises(AnswerTimeout):
         exchange.answered.result(0)
     assert exchange._handshake.forget.called != is_taken_up
+    late = Mock(accepted=True)
+    assert exchange.accept(late), 'its result is waited for, or rclpy keeps its feedback for ever'
+    assert late.cancel_goal_async.called
 
 
 def test_a_question_handler_that_does_not_know_the_goal_was_started_anew():

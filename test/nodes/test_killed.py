@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from asking import MANY_CHOICES
 from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.srv import Ask
 from own_nodes import FilmedBy
@@ -115,8 +116,7 @@ def test_a_question_handler_killed_in_any_phase_is_replaced_and_the_memory_goes_
         wait_until(lambda: goal.feedback, 'the answer has begun')
         robot.send('And then?')
     else:
-        # So many choices that the first piece of an answer is seconds away
-        goal = robot.begin('What happened?', choices=['no ' * 100] * 300, timeout_s=1000.0)
+        goal = robot.begin('What happened?', choices=MANY_CHOICES, timeout_s=1000.0)
         robot.send('And then?', min_stamp_ns=99 * S)
     wait_until(lambda: is_busy(robot), 'both are pending')
     assert bool(goal.feedback) == (phase == 'decoding')

@@ -1,17 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The launch files: what they start, with which names, parameters, remaps and environment.
+"""The launch files: what they start, with which names, parameters, remaps and environment."""
 
-The launch runs for real. In most tests a recorder takes the place of each program (launch's own
-`launch-prefix` puts it before the command) and writes down what the program would have been given.
-"""
-
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,111 +16,15 @@ pytest.importorskip('launch_ros')
 
 import rclpy
 from launch.launch_description_sources import get_launch_description_from_python_launch_file
+from launching import BOTH, LAUNCH, REPLAY, TIMEOUT_S
 
 from flash_vstream_ros.core.config import FrameHandlerConfig, QuestionHandlerConfig
 from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
 from flash_vstream_ros.nodes.environment import (
     MALLOC_SETTINGS,
-    PROFILE_VARIABLES,
     fastdds_profile_path,
 )
 from flash_vstream_ros.nodes.running import initialised
-
-BOTH, REPLAY = 'flash_vstream.launch.py', 'replay.launch.py'
-PROGRAMS = {BOTH: 2, REPLAY: 3}
-TIMEOUT_S = 60.0
-
-# Runs a launch file as `ros2 launch` does, which comes with another package: FILE NAME:=VALUE...
-LAUNCH = """
-import sys
-from launch import LaunchDescription, LaunchService
-from launch.actions import IncludeLaunchDescription
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-
-arguments = [tuple(word.split(':=', 1)) for word in sys.argv[2:]]
-source = PythonLaunchDescriptionSource(sys.argv[1])
-included = IncludeLaunchDescription(source, launch_arguments=arguments)
-service = LaunchService(argv=sys.argv[2:])
-service.include_launch_description(LaunchDescription([included]))
-sys.exit(service.run())
-"""
-
-# FOLDER COUNT PROGRAM WORD...: writes down what the program is given. It ends when all COUNT have,
-# but the nodes of a replay stay, for it is the client that ends them.
-RECORDER = """
-import json, os, sys, time
-from pathlib import Path
-
-folder, count, program, *words = sys.argv[1:]
-files = [Path(words[i + 1]) for i, word in enumerate(words) if word == '--params-file']
-record = {'words': words, 'environment': dict(os.environ), 'files': [f.read_text() for f in files]}
-name = Path(program).name
-place = [word.split(':=')[1] for word in words if word.startswith('__ns:=')][0]
-path = Path(folder, name if place.count('/') < 2 else place.split('/')[-1] + '_' + name)
-path.with_suffix('.part').write_text(json.dumps(record))
-path.with_suffix('.part').rename(path.with_suffix('.json'))
-while len(list(Path(folder).glob('*.json'))) < int(count):
-    time.sleep(0.01)
-if path.name == 'replay_client':
-    sys.exit(int(os.environ.get('RECORDER_STATUS', '0')))
-if os.environ.get('RECORDER_STAYS'):
-    time.sleep(60.0)
-"""
-
-
-@dataclass
-class Given:
-    """What a launched program was given."""
-
-    words: list[str]
-    environment: dict[str, str]
-    parameters: dict[str, object]
-    remaps: dict[str, str]
-
-
-def read(path: Path) -> Given:
-    """Read what the recorder wrote; a later parameter file goes over an earlier one."""
-    record = json.loads(path.read_text())
-    words = record['words']
-    parts = [
-        part for text in record['files'] for part in yaml.load(text, yaml.FullLoader).values()
-    ]
-    parameters = {k: v for part in parts for k, v in part['ros__parameters'].items()}
-    remaps = [words[i + 1].split(':=') for i, word in enumerate(words) if word == '-r']
-    return Given(words, record['environment'], parameters, dict(remaps))
-
-
-@pytest.fixture
-def environment():
-    """Variables of this process without those that a launch file would leave alone."""
-    ours = {*MALLOC_SETTINGS, *PROFILE_VARIABLES}
-    return {name: value for name, value in os.environ.items() if name not in ours}
-
-
-@pytest.fixture
-def launch(repository, tmp_path, environment):
-    """Launch a file with recorders in the place of its programs: program -> what it was given."""
-    recorder = tmp_path / 'recorder.py'
-    recorder.write_text(RECORDER)
-
-    def run(
-        file: str, *arguments: str, status: int = 0, count: int = 0, **variables: str
-    ) -> dict[str, Given]:
-        stays = {'RECORDER_STAYS': '1'} if file == REPLAY else {}
-        prefix = f'launch-prefix:={sys.executable} {recorder} {tmp_path} {count or PROGRAMS[file]}'
-        words = [prefix, 'respawn:=false', *arguments]  # a recorder ends at once
-        command = [sys.executable, '-c', LAUNCH, repository / 'launch' / file, *words]
-        done = subprocess.run(
-            command,
-            env=environment | stays | variables,
-            timeout=TIMEOUT_S,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == status, done.stderr
-        return {path.stem: read(path) for path in tmp_path.glob('*.json')}
-
-    return run
 
 
 def test_each_node_goes_into_its_enclave(launch):
@@ -300,22 +198,6 @@ def test_a_profile_of_the_users_own_stays(launch):
     for given in launch(BOTH, FASTDDS_DEFAULT_PROFILES_FILE='/robot/profile.xml').values():
         assert given.environment['FASTDDS_DEFAULT_PROFILES_FILE'] == '/robot/profile.xml'
         assert str(fastdds_profile_path()) not in given.environment.values()
-
-
-def test_replay_starts_a_client_in_the_cameras_place_and_ends_with_it(launch):
-    arguments = ['recording:=a bag', 'topic:=/camera', 'out:=answers.jsonl', 'image:=/front']
-    programs = launch(REPLAY, *arguments)
-    assert set(programs) == {'frame_handler', 'question_handler', 'replay_client'}
-    client = programs['replay_client']
-    assert client.words[:5] == ['a bag', '--topic', '/camera', '--out', 'answers.jsonl']
-    assert client.remaps['__ns'] == '/flash_vstream'
-    for name in ('image', 'image/compressed'):
-        assert client.remaps[name] == programs['frame_handler'].remaps[name]
-    assert MALLOC_SETTINGS.items() <= client.environment.items()
-
-
-def test_a_replay_whose_client_failed_has_failed(launch):
-    launch(REPLAY, 'recording:=missing', status=1, RECORDER_STATUS='1')
 
 
 def test_the_real_nodes_start_serve_and_end(repository, tmp_path, environment):

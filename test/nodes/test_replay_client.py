@@ -3,14 +3,18 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import cv2
+import numpy as np
 import pytest
+from flash_vstream_ros.msg import Answer
 from robots import picture
 
 from flash_vstream_ros.nodes import replay_client
 from flash_vstream_ros.nodes.conversions import ros_text
 from flash_vstream_ros.nodes.processes import NodeProcess
+from flash_vstream_ros.nodes.replay_playing import FrameHandlerFacts
 from flash_vstream_ros.replay.questions import Question
 from flash_vstream_ros.replay.recording import open_recording
 from flash_vstream_ros.replay.replay import Replay
@@ -107,6 +111,61 @@ def test_in_step_a_frame_that_the_memory_refuses_is_named(monkeypatch):
     client.fault, client.snapshot = None, None
     with pytest.raises(TimeoutError, match='stamped 7 ns'):
         client.wait_for_memory(7)
+
+
+class Alone(replay_client.ReplayClient):
+    """A client without nodes, whose question 'late' gets no answer."""
+
+    def __init__(self):
+        self._fill, self._sent = replay_client._FILL, []
+        self.published, self.corrupt, self.snapshot = [], 0, None
+        self._publisher = SimpleNamespace(publish=self.published.append)
+
+    def wait_for_nodes(self):
+        return FrameHandlerFacts('model', 1.0, 'raw')
+
+    def ask(self, question, min_stamp_ns):
+        def answer():
+            if question.question == 'late':
+                raise TimeoutError('no response')
+            return Answer(text='grün')
+
+        return SimpleNamespace(is_answered=lambda: question.question != 'late', answer=answer)
+
+
+def run_alone(client, recording, *arguments):
+    words = [str(word) for word in (recording, '--speed', 50, *arguments)]
+    return replay_client.run(client, replay_client.parse_arguments(words))
+
+
+def test_answers_before_a_failure_are_kept(recording, tmp_path, capsys):
+    out = tmp_path / 'answers.jsonl'
+    questions = [
+        w for text, at in (('soon', 1), ('late', 2)) for w in ('--question', text, '--at', at)
+    ]
+    with pytest.raises(TimeoutError):
+        run_alone(Alone(), recording, *questions, '--out', out)
+    (kept,) = [json.loads(line) for line in out.read_text(encoding='utf-8').splitlines()]
+    assert (kept['question'], kept['answer']) == ('soon', 'grün')
+    assert 'grün' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('option', ['--out', '--picture'])
+def test_that_a_result_cannot_be_written_is_said_before_anything_is_played(
+    recording, tmp_path, option
+):
+    client = Alone()
+    with pytest.raises(FileNotFoundError, match='its folder does not exist'):
+        run_alone(client, recording, option, tmp_path / 'missing' / 'file')
+    assert not client.published
+
+
+@pytest.mark.parametrize('shape', [(1, 2000, 3), (2000, 1, 3)])
+def test_an_image_may_be_a_line(shape):
+    """As of a line camera: its thumbnail is one pixel high at least."""
+    client = Alone()
+    client.publish(np.zeros(shape, np.uint8), 1, 'raw')
+    assert len(client.published) == len(client._sent) == 1
 
 
 def test_a_question_without_an_answer_fails_the_job(robot, recording, tmp_path):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Saves beside the stream: one at a time, tried again and said where one failed."""
+"""Saves beside the stream: one at a time, tried again where one failed, and said till then."""
 
 import logging
 from collections import Counter
@@ -78,7 +78,7 @@ def test_while_a_memory_is_saved_for_one_who_asked_no_other_copy_is_made(
     monkeypatch.setattr(
         saving.services._store,
         'prepare',
-        lambda: wait_until(lambda: not hangs, 'the disk') or prepare(),
+        lambda: wait_until(lambda: not hangs, 'the disk') and prepare(),
     )
     client = planner.call(planner.node.create_client, SaveMemory, 'test/save_memory')
     wait_until(client.service_is_ready, 'the service')
