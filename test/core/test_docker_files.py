@@ -91,7 +91,10 @@ def test_it_ends_as_ctrl_c_would(instructions):
 
 def test_python_packages_are_installed_by_hash_and_numpy_stays_the_system_s(instructions):
     (run,) = [a for a in of(instructions, 'RUN') if 'install_locked.sh' in a]
-    assert re.search(r"LEAVE='?numpy.* scripts/install_locked\.sh \S+ \$LISTS$", run)
+    left = re.search(r"LEAVE='?(\S+).* scripts/install_locked\.sh \S+ \$LISTS$", run)[1]
+    if left == '"$LEAVE"':  # what it is where nobody builds with another
+        left = next(a for a in of(instructions, 'ARG') if a.startswith('LEAVE=')).split('"')[1]
+    assert left.startswith('numpy')
     assert 'LISTS=robot' in of(instructions, 'ARG')
 
 
