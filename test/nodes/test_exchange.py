@@ -60,7 +60,7 @@ def test_a_status_that_is_not_known_is_an_error_of_no_kind(stand_in, namespace, 
 
 
 def test_where_nobody_serves_it_says_who_does(robot, namespace):
-    with VStreamClient(namespace=namespace, find_timeout_s=3.0) as client:
+    with VStreamClient(namespace=namespace, find_timeout_s=10.0) as client:
         for ask in ways(client).values():
             with pytest.raises(ServerNotFound, match=f'nobody answers {namespace}/ask; ') as error:
                 ask('What?')
