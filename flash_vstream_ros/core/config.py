@@ -12,6 +12,7 @@ from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
+from flash_vstream_ros.core.sampler import check_not_too_low
 from flash_vstream_ros.core.tunables import check_tunables, tunable
 
 FLOAT_TYPES = ('float32', 'bfloat16', 'float16')
@@ -190,10 +191,7 @@ class FrameHandlerConfig:
                     f'memory_folder: expected a folder for {name}, got nothing; name one, or '
                     f'leave {name} off'
                 )
-        if 0.0 < self.sample_rate < 1e-6:  # the time between two frames would overflow
-            raise ValueError(
-                f'sample_rate: expected 0 (all frames) or at least 1e-6, got {self.sample_rate!r}'
-            )
+        check_not_too_low(self.sample_rate)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections import Counter
 from enum import Enum
 
 NS_PER_S = 1_000_000_000
+_LOWEST_RATE_HZ = 1e-6
 
 
 class Decision(Enum):
@@ -21,6 +22,18 @@ class Decision(Enum):
 
 # Of a stamp that cannot be used, whatever the rate.
 FAULTY_STAMPS = (Decision.REPEATED, Decision.LATE, Decision.AHEAD, Decision.INVALID)
+
+
+def check_not_too_low(sample_rate: float) -> None:
+    """Refuse a rate at which the time between two frames would overflow.
+
+    :param sample_rate: frames per second; 0: every frame.
+    """
+    if 0.0 < sample_rate < _LOWEST_RATE_HZ:
+        raise ValueError(
+            f'sample_rate: expected 0 (all frames) or at least {_LOWEST_RATE_HZ:g}, got '
+            f'{sample_rate!r}'
+        )
 
 
 class FrameSampler:
@@ -54,6 +67,7 @@ class FrameSampler:
     ) -> None:
         if not 0.0 <= sample_rate <= 1000.0:
             raise ValueError(f'sample_rate: expected 0 to 1000 Hz, got {sample_rate}')
+        check_not_too_low(sample_rate)
         self._period_ns = round(NS_PER_S / sample_rate) if sample_rate else 0
         self._interval_frames = 1  # camera's intervals from the frame before to this one
         self._usual_gap_ns = round(max_gap_s * NS_PER_S) + 2 * self._period_ns

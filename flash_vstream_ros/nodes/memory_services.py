@@ -217,16 +217,16 @@ class MemoryServices:
 
     async def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         try:
-            await self._worker.run(self._reset)
+            renamed = await self._worker.run(self._reset)
         except RuntimeError as error:  # of the device, or at shutdown
             response.success = False
             response.message = f'not reset: {error}'
             return self._said(response)
         response.success = True
         response.message = f'memory {self._live.memory_id} is empty'
-        if self._keeps_streams:
-            try:  # behind a save that is under way
-                await self._saver.run(self._store.make_previous)
+        if renamed is not None:
+            try:
+                await renamed
             except SAVE_FAULTS as error:
                 response.success = False
                 response.message += f'; the next start may restore the one before: {error}'
@@ -236,7 +236,11 @@ class MemoryServices:
         self._node.get_logger().info(f'reset: {response.message}')
         return response
 
-    def _reset(self) -> None:
+    def _reset(self) -> Future | None:
+        """Returns the renaming of what was saved, for a callback to await."""
         self._begin(0)
         self._live.reset()
+        # Begun here: behind a save that is under way, before any of the new stream.
+        renamed = self._saver.run(self._store.make_previous) if self._keeps_streams else None
         self._live.publish()
+        return renamed

@@ -127,11 +127,6 @@ class QuestionQueue:
         """Questions without an answer."""
         return sum(not pending.is_finished for pending in self._pending)
 
-    @property
-    def at_work(self) -> int:
-        """Those of them that wait for no stamp: they are answered, or next in line."""
-        return self.pending - len(self._awaiting_stamp)
-
     def open(self) -> None:
         """Take questions from now on."""
         self._is_open = True

@@ -83,11 +83,12 @@ class Watching:
                 watch.wake.set_result((Answer.CANCELLED, ENDING))
 
     async def _on_goal(self, goal: ServerGoalHandle) -> Watch.Result:
-        why = self._why_not(goal.request)
+        question = self._question(goal.request)
+        why = self._why_not(goal.request, question)
         if why is not None:
             goal.abort()
             return Watch.Result(answer=why)
-        watch = self._begin(goal)
+        watch = self._begin(goal, question)
         logger = self._node.get_logger()
         logger.info(f'watch begins, {len(self)} now: {quote(goal.request.question)}')
         try:
@@ -104,9 +105,9 @@ class Watching:
             goal.abort()
         return Watch.Result(reached=reached, answer=answer, asked=watch.asked)
 
-    def _why_not(self, request: Watch.Goal) -> Answer | None:
+    def _why_not(self, request: Watch.Goal, question: Question) -> Answer | None:
         """The answer to a goal that is not taken; None: it is."""
-        fault = self._question(request).fault() or _fault(request)
+        fault = question.fault() or _fault(request)
         if fault:
             return Answer(status=Answer.BAD_REQUEST, message=fault)
         if len(self) >= MOST_WATCHES:
@@ -114,12 +115,12 @@ class Watching:
             return Answer(status=Answer.BUSY, message=busy)
         return None
 
-    def _begin(self, goal: ServerGoalHandle) -> _Watch:
+    def _begin(self, goal: ServerGoalHandle, question: Question) -> _Watch:
         request = goal.request
         timeout_s = time_to_ns(request.timeout) / NS_PER_S
         watch = _Watch(
             goal,
-            self._question(request),
+            question,
             deadline=time.monotonic() + timeout_s if timeout_s else float('inf'),
             period_s=1.0 / (request.max_rate or USUAL_RATE_HZ),
         )
@@ -186,10 +187,11 @@ class Watching:
     def _tick(self) -> None:
         """Wake the watches that have something to do, in the order in which they are due.
 
-        No more of them than are answered at once: the places of the line are for others.
+        No more of them at a time than are answered at once: the places of the line are for others.
         """
         now = time.monotonic()
-        room = self._config.batch_size - self._queue.at_work
+        asking = sum(watch.wake is not None and watch.wake.done() for watch in self._watches)
+        room = self._config.batch_size - asking
         for watch in sorted(self._watches, key=lambda watch: watch.due):
             if watch.goal.is_cancel_requested and watch.pending is not None:
                 self._queue.cancel(watch.pending)

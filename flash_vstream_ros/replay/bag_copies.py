@@ -47,9 +47,8 @@ def readable(path: Path, stack: ExitStack) -> Path:
     log = _log_of(path)
     if log is None and path.suffix != ZSTD_SUFFIX:
         return path
-    # Not by the bag's own name: rosbags takes it for part of an URI.
     folder = Path(stack.enter_context(TemporaryDirectory(prefix='flash_vstream_bag_')))
-    copy = folder / f'part{Path(storage_name(path)).suffix}'
+    copy = folder / storage_name(path)
     if log is None:
         _decompress(path, copy)
     else:

@@ -57,8 +57,7 @@ def check_new(*paths: Path) -> None:
     :raises FileNotFoundError: its folder does not.
     """
     for path in paths:
-        if not path.absolute().parent.is_dir():
-            raise FileNotFoundError(f'{path}: cannot be written, as its folder does not exist')
+        _check_parent(path)
         if os.path.lexists(path):
             raise FileExistsError(f'{path}: exists already and is not overwritten')
 
@@ -70,10 +69,16 @@ def check_file(path: Path | None) -> None:
     :raises FileNotFoundError: its folder does not exist.
     :raises IsADirectoryError: it is a folder.
     """
-    if path is not None and not path.absolute().parent.is_dir():
-        raise FileNotFoundError(f'{path}: cannot be written, as its folder does not exist')
-    if path is not None and path.is_dir():
+    if path is None:
+        return
+    _check_parent(path)
+    if path.is_dir():
         raise IsADirectoryError(f'{path}: expected the name of a file, got a folder')
+
+
+def _check_parent(path: Path) -> None:
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f'{path}: cannot be written, as its folder does not exist')
 
 
 @contextmanager

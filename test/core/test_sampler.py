@@ -210,6 +210,11 @@ def test_an_impossible_rate_is_refused(rate):
         FrameSampler(rate)
 
 
+def test_a_rate_whose_period_would_overflow_is_refused():
+    with pytest.raises(ValueError, match=r'expected 0 .all frames. or at least 1e-06, got 1e-300'):
+        FrameSampler(1e-300)
+
+
 def test_behind_a_restored_memory_stamps_go_on_or_begin_a_new_stream():
     """A memory loaded from a file holds stamps already; a clock set back must not stop it all."""
     assert FrameSampler(0.0, after_ns=100 * S).decide(100 * S + 1) is Decision.TAKE
