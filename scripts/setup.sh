@@ -107,6 +107,7 @@ is_sound() {
 if ! is_sound; then
   echo "making $venv with $python"
   make_venv "$python"
+  state=empty  # where the installation fails, the next one goes on in it
 fi
 echo unfinished >"$stamp"
 echo 'installing the requirements, 1.5 GB and more: this takes minutes'

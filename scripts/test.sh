@@ -9,7 +9,9 @@ export ROS_DOMAIN_ID=$((RANDOM % 100 + 1))  # also where the shell is in a robot
 # What killed processes have left in shared memory, thousands of files in the end: as `fastdds shm clean` does it, whose
 # command lacks a part of itself in the wheels.
 for lock in /dev/shm/fast{dds,rtps}_*_[es]l; do
-  if [ -O "$lock" ]; then flock -xn "$lock" rm -f "${lock%_?l}" "$lock" || true; fi
+  [ -O "$lock" ] || continue
+  segment=${lock%_?l}
+  flock -xn "$lock" rm -f "$segment" "$lock" "/dev/shm/sem.${segment##*/}_mutex" || true
 done
 # All of them: half of their time is waiting, so in as many processes as there are cores, up to four.
 # Once in some thousand tests two participants of Fast DDS never find each other: a wait that was in vain is tried again.

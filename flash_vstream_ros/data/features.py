@@ -75,15 +75,17 @@ class FeatureFile:
             raise ValueError(f'asked at {at_s:g} s, before the first frame in {self.path}')
         return frames
 
-    def read(self, frames: int) -> Tensor:
-        """Read the first features.
+    def read(self, end: int, begin: int = 0) -> Tensor:
+        """Read the features of frames.
 
-        :returns: (frames, P, P, D) in the type of the file.
+        :param end: the first frame that is not read.
+        :param begin: the first one that is.
+        :returns: (end - begin, P, P, D) in the type of the file.
         :raises ValueError: the file has been damaged since it was opened.
         """
         try:
             with safe_open(self.path, 'pt') as file:
-                rows = feature_rows(file)[:frames]
+                rows = feature_rows(file)[begin:end]
         except SafetensorError as error:
             raise ValueError(f'{self.path}: no file of features, or cut off: {error}') from error
         return rows.unflatten(1, (self.side, self.side))

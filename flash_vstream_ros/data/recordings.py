@@ -130,7 +130,7 @@ def _is_description(path: Path) -> bool:
         return False
     try:
         PatrolDescription.read(path)
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return False
     return True
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Questions to streams, in VStream-QA's JSON: VStream-QA itself, the simulator's, anybody's."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from flash_vstream_ros.core.prompt import check_text
 from flash_vstream_ros.core.quoting import quote
 from flash_vstream_ros.data.json_entries import finite_number, read_entries
 from flash_vstream_ros.evaluation.clips import CLIP_LISTS, Clip, Moment, read_clips
+from flash_vstream_ros.replay.questions import LATEST_S
 
 SCENE = 'Scene Summary'
 ACTION = 'Action Description'
@@ -30,7 +31,6 @@ YES_NO_TYPES = (OCCURRENCE, SEQUENCE)
 GROUPS = ('closed', 'open', 'unanswerable')
 SIMULATED = 'questions.json'
 PARTS = ('', 'vstream', 'vstream-realtime')  # folders of VStream-QA
-LATEST_S = 1e9  # 31 years: its nanoseconds are a stamp
 _TEXTS = ('id', 'question', 'answer')
 
 
@@ -91,10 +91,11 @@ class StreamQuestion:
         if self.choices and self.answer not in self.choices:
             raise ValueError(f'answer: expected one of {list(self.choices)}, got {self.answer!r}')
         for first, last in self.event_times:
-            if not 0.0 <= first <= last or (self.at_s is not None and last > self.at_s):
+            latest_s = LATEST_S if self.at_s is None else self.at_s
+            if not 0.0 <= first <= last <= latest_s:
                 raise ValueError(
-                    f'event_times: expected 0 <= first <= last <= {self.at_s}, the moment of the '
-                    f'question, got {[first, last]}'
+                    f'event_times: expected 0 <= first <= last <= {latest_s:g}, the moment of the '
+                    f'question at most, got {[first, last]}'
                 )
 
     @property
@@ -150,18 +151,18 @@ def read_questions(path: Path, set_name: str) -> list[StreamQuestion]:
     """
     clips = read_clips(path)
     found: list[StreamQuestion] = []
-    times_used: Counter[str] = Counter()
+    used: set[str] = set()
     for line, entry in read_entries(path):
         try:
             question = _question_of(entry, set_name, clips)
         except ValueError as error:
             raise ValueError(f'{path}, line {line}: {error}') from error
         question = replace(question, file=path, line=line)
-        times_used[question.id] += 1
-        if times_used[question.id] > 1:
-            # Answers are told apart by it, and none of the questions is to be lost.
-            question = replace(question, id=f'{question.id}~{times_used[question.id]}')
-        found.append(question)
+        # Answers are told apart by their ids, and none of the questions is to be lost.
+        names = chain([question.id], (f'{question.id}~{number}' for number in count(2)))
+        name = next(name for name in names if name not in used)
+        used.add(name)
+        found.append(replace(question, id=name))
     if not found:
         raise ValueError(f'{path}: expected at least one question, got none')
     return found

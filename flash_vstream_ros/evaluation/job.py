@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from flash_vstream_ros.evaluation.dataset import read_dataset
 from flash_vstream_ros.evaluation.evaluation import Evaluation, EvaluationConfig
 from flash_vstream_ros.evaluation.inputs import INPUTS
 from flash_vstream_ros.evaluation.json_lines import JsonLines
@@ -74,7 +75,7 @@ def run_evaluation(arguments: argparse.Namespace) -> int:
     evaluation = Evaluation(config)
     with evaluation.lock, logging_redirect_tqdm([logging.getLogger()]):
         evaluation.run(partial(tqdm, unit='answer', disable=None))
-        records = _judged(config.out, judge)
+        records = _judged(config, judge)
         name = judge.model if judge else arguments.judge
         summary = summarise(records, read_settings(config.out), name, config.limit)
         write_report(config.out, summary, write_plots(config.out, summary))
@@ -87,13 +88,19 @@ def run_evaluation(arguments: argparse.Namespace) -> int:
     return int(bool(failed))
 
 
-def _judged(out: Path, judge: LanguageModelJudge | None) -> list[dict[str, Any]]:
+def _judged(config: EvaluationConfig, judge: LanguageModelJudge | None) -> list[dict[str, Any]]:
     """All answers in the folder, also of earlier runs, to whatever limit they were answered.
 
     A report of fewer answers would take the place of one of more.
     """
+    out = Path(config.out)
+    # Answers of older versions do not say what their clip was cut from.
+    names = {(q.set_name, q.id): q.video_name for q in read_dataset(Path(config.data))}
     with JsonLines(out / ANSWERS) as answers:
-        records = answers.records
+        records = [
+            {**record, 'video_name': names[record['set'], record['id']]}
+            for record in answers.records
+        ]
     verdicts = {}
     if judge is not None:
         with closing(judge), JsonLines(out / JUDGEMENTS) as judgements:

@@ -21,7 +21,7 @@ def judge_answers(
 ) -> dict[tuple[str, str, str], Verdict]:
     """Judge open answers that have no verdict of this judge yet, and keep the verdicts.
 
-    Failed judgements of earlier runs are tried again. Interrupted, or when the endpoint refuses,
+    Failed judgements of earlier runs are tried again. Interrupted, in whatever way,
     it keeps what is judged by then, closes the judge and waits for nothing.
 
     :param records: answers of any group; those of other groups are left to the words.
@@ -38,7 +38,7 @@ def judge_answers(
         for future in progress(as_completed(futures)):
             verdict = future.result()
             judgements.append(_describe(judge.model, futures.pop(future), verdict))
-    except (KeyboardInterrupt, ValueError):
+    except BaseException:
         for future in filter(_has_verdict, futures):
             judgements.append(_describe(judge.model, futures[future], future.result()))
         raise

@@ -17,6 +17,8 @@ PAUSE_S = 1.0  # before the second attempt; twice as long before the third
 TIMEOUT_S = 60.0
 LONGEST_PAUSE_S = 300.0  # that an endpoint may ask for
 LARGEST_SCORE = 5.0
+# Why an endpoint refuses one text, and may judge others.
+_OF_ONE_TEXT = ('content_filter', 'context_length_exceeded')
 _BRACES = re.compile(r'\{[^{}]*\}')
 # The paper's task, in our words: correct yes or no, and a score of 0 to 5.
 _SYSTEM = (
@@ -109,6 +111,8 @@ class LanguageModelJudge:
             try:
                 correct, score = parse_verdict(self._ask(question, truth, answer))
             except self._refusals as error:
+                if getattr(error, 'code', None) in _OF_ONE_TEXT:
+                    return Verdict(None, None, attempt, f'{type(error).__name__}: {error}')
                 raise ValueError(
                     f'--judge llm: {self._client.base_url} refuses model {self.model!r}: {error}; '
                     f'check OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL'
@@ -152,7 +156,7 @@ def _asked_pause_s(error: Exception) -> float:
     except ValueError:
         try:
             pause_s = parsedate_to_datetime(text).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError):
             return 0.0
     return min(max(pause_s, 0.0), LONGEST_PAUSE_S) if isfinite(pause_s) else 0.0
 
@@ -167,7 +171,7 @@ def parse_verdict(text: str) -> tuple[bool, float]:
         try:
             values = _read_braces(found)
             pred, score = str(values['pred']).strip().lower(), float(values['score'])
-        except (ValueError, SyntaxError, TypeError, KeyError):
+        except (ValueError, SyntaxError, TypeError, KeyError, OverflowError):
             continue
         if pred in ('yes', 'no') and 0.0 <= score <= LARGEST_SCORE:
             return pred == 'yes', score

@@ -53,6 +53,9 @@ class FolderLock:
                     f'{self._folder}: another evaluation writes here; wait for its end, or choose '
                     f'another --out'
                 ) from None
+            except OSError as error:
+                file.close()
+                raise OSError(f'{self._folder / LOCK}: cannot be locked: {error}') from error
             self._file = file
         self._depth += 1
         return self

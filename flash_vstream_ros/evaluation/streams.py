@@ -7,11 +7,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from safetensors import safe_open
 from torch import Tensor
 
 from flash_vstream_ros.core.pipeline import FlashVStream
-from flash_vstream_ros.data.features import FeatureFile, feature_rows, find_features, open_features
+from flash_vstream_ros.data.features import (
+    VIDEO_SUFFIXES,
+    FeatureFile,
+    find_features,
+    open_features,
+)
 from flash_vstream_ros.data.recordings import find_recording
 from flash_vstream_ros.evaluation.dataset import StreamQuestion
 from flash_vstream_ros.replay.due_frames import DueFrames
@@ -58,12 +62,10 @@ class StoredStream:
 
     def __iter__(self) -> Iterator[tuple[int, Tensor]]:
         stamps_ns = self.file.stamps_ns.tolist()
-        with safe_open(self.file.path, 'pt') as file:
-            rows = feature_rows(file)
-            for begin in range(0, len(stamps_ns), _ROWS):
-                # (n, N, D) -> (n, P, P, D); float32, in which memories compute
-                maps = rows[begin : begin + _ROWS].unflatten(1, (self.side, self.side)).float()
-                yield from zip(stamps_ns[begin : begin + _ROWS], maps, strict=True)
+        for begin in range(0, len(stamps_ns), _ROWS):
+            end = min(begin + _ROWS, len(stamps_ns))
+            maps = self.file.read(end, begin).float()  # in which memories compute
+            yield from zip(stamps_ns[begin:end], maps, strict=True)
 
     def second_of(self, share: float) -> float:
         """The second at which this share of the frames has been seen."""
@@ -184,9 +186,11 @@ def _check_cut(question: StreamQuestion, name: str, path: Path, then: str = '') 
             f'movienet_frames/{question.video}'
         )
     else:
-        source, cut = f'{question.video_name}.mp4', f'{question.video}.mp4'
+        is_video = path.suffix.lower() in VIDEO_SUFFIXES  # or else features, or a folder of frames
+        source = path if is_video else Path(f'{question.video_name}.mp4')
+        cut = source.with_name(f'{question.video}.mp4')
         times = f'-ss {clip.start.value:.10g} -to {clip.end.value:.10g}'
-        how = f'cut it with: ffmpeg {times} -i {shlex.quote(source)} {shlex.quote(cut)}'
+        how = f'cut it with: ffmpeg {times} -i {shlex.quote(str(source))} {shlex.quote(str(cut))}'
     raise ValueError(
         f'{question.source}: the clip {question.video!r} is missing, and {path} is of all that it '
         f'is cut from; {how}{then}'

@@ -178,8 +178,7 @@ class Questioner:
         sight = Sight(self.size)
         near = [o for o in view.objects if sight.holds(o)]
         cut = [o for o in near if not sight.holds_whole(o)]
-        hidden = [o for o in near if view.occluder and abs(o.x - view.occluder) < 0.15]
-        if cut or hidden:
+        if cut or any(map(view.hides, near)):
             return None
         answer = language.scene_of(view.room, near)
         return PatrolQuestion(at_s, SCENE, self._say(language.ASK_SCENE), answer)

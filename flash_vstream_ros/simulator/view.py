@@ -23,6 +23,7 @@ DOOR_ACTIONS = ('opened', 'closed')
 ROBOT_ACTIONS = ('passed',)
 
 PUSH = 0.25  # how far a thing is pushed, in picture widths
+PILLAR_REACH = 0.15  # of what a pillar hides, to either side, in picture widths
 
 
 @dataclass(frozen=True)
@@ -86,3 +87,7 @@ class View:
     motion: float = 0.0
     occluder: float | None = None
     noise: int = 0
+
+    def hides(self, thing: SeenObject) -> bool:
+        """Whether the pillar stands before a thing."""
+        return self.occluder is not None and abs(thing.x - self.occluder) < PILLAR_REACH

@@ -24,7 +24,7 @@ from flash_vstream_ros.simulator.view import (
     SHAPES,
     View,
 )
-from flash_vstream_ros.simulator.world import SEEN, Patrol
+from flash_vstream_ros.simulator.world import ASPECT, SEEN, Patrol
 
 ACTIONS = ('', *OBJECT_ACTIONS, *DOOR_ACTIONS, *ROBOT_ACTIONS)  # '': nothing happens
 CLASSES = {'room': ROOMS, 'action': ACTIONS, 'colour': COLOURS, 'shape': SHAPES}
@@ -32,8 +32,7 @@ OBJECT_LABELS = len(COLOURS) + len(SHAPES) + 1  # of one cell of the picture; la
 COLOUR_LABELS = slice(0, len(COLOURS))
 SHAPE_LABELS = slice(len(COLOURS), len(COLOURS) + len(SHAPES))
 
-ASPECT = (4, 3)
-# Of the cameras. A larger picture that is made smaller has less noise and other edges.
+# Of the cameras, in one aspect. A larger picture that is made smaller has less noise.
 SIZES = ((128, 96), (320, 240), (128, 96), (640, 480))
 FRAMES_AN_EVENT = 3
 QUIET_FRAMES = 50  # of each patrol
@@ -90,8 +89,7 @@ def label_objects(view: View, side: int) -> tuple[np.ndarray, np.ndarray]:
             continue
         middle = thing.y - 0.5 * thing.size
         row, column = (min(max(int(place * side), 0), side - 1) for place in (middle, x))
-        is_hidden = view.occluder is not None and abs(thing.x - view.occluder) < 0.15
-        if is_hidden or not SEEN[0] < thing.x < SEEN[1]:
+        if view.hides(thing) or not SEEN[0] < thing.x < SEEN[1]:
             known[:, column] = 0.0
         cell = objects[row, column]
         cell[COLOURS.index(thing.colour)] = 1.0

@@ -34,16 +34,25 @@ def save_checkpoint(
     :raises FileExistsError: another model lies in the folder.
     :raises OSError: it cannot be written; the checkpoint from before is unharmed.
     """
-    config = read_json(source / 'config.json')
-    _, vision = find_vision_tower(config, source)
-    tower = None
-    if config['mm_vision_tower'] not in KNOWN_TOWERS:
-        tower = json.loads(vision.to_json_string(use_diff=False))
-        config['mm_vision_tower'] = TOWER_FOLDER  # a path would lead nowhere from here
+    config, tower = saved_config(source)
     check_same_model(folder, config)
     if not (folder / 'config.json').exists():
         write_description(folder, config, tower, (source / 'tokenizer.model').read_bytes())
     write_tensors(folder, chain(published_tensors(state, dtype), tower_tensors(source)))
+
+
+def saved_config(source: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """What describes a checkpoint that was trained from another one.
+
+    :param source: the one that the training began with.
+    :returns: its ``config.json``, and that of its vision tower; None: a published one, by name.
+    """
+    config = read_json(source / 'config.json')
+    if config['mm_vision_tower'] in KNOWN_TOWERS:
+        return config, None
+    _, vision = find_vision_tower(config, source)
+    tower = json.loads(vision.to_json_string(use_diff=False))
+    return config | {'mm_vision_tower': TOWER_FOLDER}, tower  # a path would lead nowhere from here
 
 
 def check_same_model(folder: Path, config: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ from flash_vstream_ros.core.tunables import tunable
 from flash_vstream_ros.training.config import RunConfig, build_config, read_config
 from flash_vstream_ros.training.encoder_stage import EncoderInTraining, PatrolFrames
 from flash_vstream_ros.training.labelled_frames import FrameStore
-from flash_vstream_ros.training.loop import Training
+from flash_vstream_ros.training.loop import CHECKPOINT, Training
 from flash_vstream_ros.training.meter import Counts
 from flash_vstream_ros.training.patrol_tokenizer import train_tokenizer
 from flash_vstream_ros.training.saving import check_same_model
@@ -81,7 +81,9 @@ class EncoderJob:
     def __init__(self, config: Stage0Config) -> None:
         base, vision = published_config('tiny')
         self._vision = vision | dict(config.vision)
-        self._config = base | {'mm_hidden_size': self._vision['hidden_size']} | config.model
+        of_tower = {'mm_hidden_size': self._vision['hidden_size']}
+        self._config = base | of_tower | config.model | {'mm_vision_tower': TOWER_FOLDER}
+        self._check_folder(Path(config.out) / CHECKPOINT)
         self._model_config = ModelConfig.from_dict(self._config, vision_config(self._vision))
         expected_shapes(self._model_config)  # or the sizes make no model
         self._tokenizer = train_tokenizer(self._config['vocab_size'])
@@ -122,16 +124,18 @@ class EncoderJob:
         :raises FileExistsError: another model lies in the folder.
         :raises OSError: it cannot be written; the checkpoint from before is unharmed.
         """
-        config = self._config | {'mm_vision_tower': TOWER_FOLDER}
-        check_same_model(folder, config)
-        check_same_model(folder / TOWER_FOLDER, self._vision)
+        self._check_folder(folder)
         if not (folder / 'config.json').exists():
-            write_description(folder, config, self._vision, self._tokenizer)
+            write_description(folder, self._config, self._vision, self._tokenizer)
         prefix = 'encoder.tower.'
         tower = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         trained = ((TOWER + name, tensor.cpu().float()) for name, tensor in tower.items())
         rest = ((k, v) for k, v in self._rest.items() if k.removeprefix(TOWER) not in tower)
         write_tensors(folder, chain(rest, trained))
+
+    def _check_folder(self, folder: Path) -> None:
+        check_same_model(folder, self._config)
+        check_same_model(folder / TOWER_FOLDER, self._vision)
 
 
 def _initialise(encoder: Encoder) -> None:

@@ -18,10 +18,11 @@ YES, NO = '{"pred": "yes", "score": 4}', '{"pred": "no", "score": 1}'
 class JudgeServer:
     """Replies to each request what ``reply`` makes of its user message.
 
-    :param reply: the text of a reply, an HTTP status, or what is sent in place of a completion.
+    :param reply: the text of a reply, an HTTP status, one with the error's code, or what is sent
+        in place of a completion.
     """
 
-    def __init__(self, reply: Callable[[str], str | int | dict]) -> None:
+    def __init__(self, reply: Callable[[str], str | int | tuple[int, str] | dict]) -> None:
         self.reply = reply
         self.requests: list[dict[str, Any]] = []
         self.lock = threading.Lock()
@@ -36,7 +37,10 @@ class JudgeServer:
             return 404, {'error': {'message': 'no such model', 'type': 'model', 'code': None}}
         text = self.reply(body['messages'][-1]['content'])
         if isinstance(text, int):
-            return text, {'error': {'message': 'overloaded', 'type': 'server', 'code': None}}
+            text = (text, None)
+        if isinstance(text, tuple):
+            status, code = text
+            return status, {'error': {'message': 'overloaded', 'type': 'server', 'code': code}}
         if isinstance(text, dict):
             return 200, text
         message = {'role': 'assistant', 'content': text}

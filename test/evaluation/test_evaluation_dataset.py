@@ -151,6 +151,11 @@ def test_an_id_used_twice_loses_no_question(tmp_path):
     entries = [entry(0), entry(0, question='Another?'), entry(0)]
     questions = read_questions(write_json(tmp_path / 'q.json', entries), 'q')
     assert [q.id for q in questions] == ['walk_00', 'walk_00~2', 'walk_00~3']
+    entries[1]['id'] = 'walk_00~2'
+    questions = read_questions(write_json(tmp_path / 'q.json', entries), 'q')
+    assert [q.id for q in questions] == ['walk_00', 'walk_00~2', 'walk_00~3']
+    questions = read_questions(write_json(tmp_path / 'q.json', [entries[0], *entries]), 'q')
+    assert [q.id for q in questions] == ['walk_00', 'walk_00~2', 'walk_00~2~2', 'walk_00~3']
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ def test_a_verdict_is_read(text, verdict):
         '{"pred": "maybe", "score": 3}',
         '{"pred": "yes", "score": 6}',
         '{"pred": "yes", "score": NaN}',
+        '{"pred": "yes", "score": ' + 400 * '9' + '}',
         '{pred: yes, score: 3}',
         '{"pred": "yes", "score": [1]}',
     ],
@@ -112,6 +113,15 @@ def test_a_refused_request_ends_the_job(status):
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize('code', ['content_filter', 'context_length_exceeded'])
+def test_a_text_that_is_refused_is_a_failed_judgement(code):
+    """Others are not: the job goes on, and the answer is counted as not judged."""
+    with serving(lambda text: (400, code)) as server:
+        verdict = judge_at(server).judge('?', 'a', 'b')
+    assert (verdict.correct, verdict.attempts) == (None, 1)
+    assert verdict.message.startswith('BadRequestError: ')
+
+
 @pytest.mark.parametrize(
     ('told', 'low', 'high'),
     [
@@ -123,6 +133,7 @@ def test_a_refused_request_ends_the_job(status):
         ('-1', 0.0, 0.0),
         ('nan', 0.0, 0.0),
         ('soon', 0.0, 0.0),
+        ('Mon, 01 Jan 99999999999999 00:00:00 GMT', 0.0, 0.0),
     ],
 )
 def test_an_endpoint_is_left_alone_for_as_long_as_it_asks(monkeypatch, told, low, high):

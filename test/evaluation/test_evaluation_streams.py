@@ -123,12 +123,14 @@ def test_a_clip_is_not_looked_for_in_the_video_that_it_is_cut_from(tmp_path):
     """Its questions count from its own start; the whole would show them other seconds."""
     question = clip_question(tmp_path, start_time=2430, end_time=3270.5)
     (tmp_path / 'e582 a.mp4').touch()
-    command = r"ffmpeg -ss 2430 -to 3270\.5 -i 'e582 a\.mp4' 000246\.mp4"
-    with pytest.raises(ValueError, match=rf"line 2: the clip '000246' is missing.*{command}"):
+    command = "ffmpeg -ss 2430 -to 3270.5 -i '{0}e582 a.mp4' {0}000246.mp4"
+    with pytest.raises(ValueError, match=r"line 2: the clip '000246' is missing") as caught:
         find_stream_recording(question)
+    assert str(caught.value).endswith(command.format(f'{tmp_path}/'))
     write_features(tmp_path / 'e582 a.safetensors', scenes(2))
-    with pytest.raises(ValueError, match=rf'{command}; then extract its features'):
+    with pytest.raises(ValueError, match='; then extract its features') as caught:
         find_feature_file(tmp_path, question)
+    assert command.format('') in str(caught.value)
     (tmp_path / '000246.mp4').touch()
     assert find_stream_recording(question) == tmp_path / '000246.mp4'
     path = write_features(tmp_path / '000246.safetensors', scenes(2))

@@ -232,6 +232,7 @@ def test_another_model_in_the_folder_is_not_overwritten(run, checkpoint, tmp_pat
     config.write_text(config.read_text().replace('"video_Turing_memory_length": 4', '"x": 5'))
     with pytest.raises(FileExistsError, match='another model lies here'):
         run('taken')
+    assert not (tmp_path / 'taken/logs').exists()  # said before the first step
 
 
 def test_answers_that_were_cut_are_counted(run, caplog):
