@@ -15,7 +15,7 @@ simulate test10 10 30 36 12 --seed 2000000
 simulate test120 120 10 108 12 --seed 2001000
 retrained=()
 for input in uniform newest_10 neighbours; do
-  checkpoint=$runs/seed$seed/input_$input/checkpoint
+  checkpoint=$runs/seed$seed/end_$input/checkpoint
   [ ! -e "$checkpoint" ] || retrained+=(--input "$input=$checkpoint")
 done
 for minutes in 10 120; do

@@ -28,18 +28,6 @@ simulate wide 10 800 320 20 "${wide[@]}"
 simulate narrative_wide 10 800 320 20 "${wide[@]}" --type 'Ordered Event Narrative'
 simulate narrative_wide_short 10 800 320 20 "${wide[@]}" --asked-until 150 --type 'Ordered Event Narrative'
 simulate long_wide 120 40 960 20 --seed 30000
-# And others again.
-wider=(--seed 40000)
-for asked in '' _short; do
-  until=(); [ -z "$asked" ] || until=(--asked-until 150)
-  simulate "wider$asked" 10 400 320 20 "${wider[@]}" "${until[@]}"
-  simulate "hard_wider$asked" 10 400 320 20 "${wider[@]}" "${until[@]}" "${hard[@]}"
-  simulate "narrative_wider$asked" 10 400 320 20 "${wider[@]}" "${until[@]}" --type 'Ordered Event Narrative'
-done
-simulate long_wider 120 20 4800 20 --seed 35000
-simulate hard_long_wider 120 20 2400 20 --seed 35000 "${hard[@]}"
-simulate input 10 200 320 20 "${wider[@]}"
-simulate long_input 120 10 4800 20 --seed 35000
 
 # Stage 0: the encoder on its own, and a language model on perfect features.
 vstream train --stage 0 --config "$recipe/stage0.yaml"
@@ -47,21 +35,21 @@ vstream extract "$data/full" --model "$encoder" --perfect --out "$data/perfect" 
 train --stage 2 --config "$recipe/language.yaml"
 
 # Stages 1 and 2: the paper's, with the features of the trained encoder.
-for streams in full long wide long_wide wider long_wider; do
+for streams in full long wide long_wide; do
   vstream extract "$data/$streams" --model "$encoder" --out "$data/features" --side 4
 done
 previous=$runs/language/checkpoint
 for step in 1:stage1 2:stage2 2:stage2_hard 2:stage2_more 2:stage2_last \
-  2:stage2_wide 2:stage2_end 2:stage2_wider; do
+  2:stage2_wide; do
   out=$runs/seed$seed/${step#*:}
   train --stage "${step%:*}" --config "$recipe/${step#*:}.yaml" \
     --set seed="$seed" --set init="$previous" --set out="$out"
   previous=$out/checkpoint
 done
 
-# For a fair comparison, the same weights trained further on other inputs.
-for input in uniform newest_10 neighbours; do
-  train --stage 2 --config "$recipe/stage2_input.yaml" --set seed="$seed" --set memory_input="$input" \
-    --set init="$previous" --set out="$runs/seed$seed/input_$input"
+# The end of stage 2 on the memory and, for a fair comparison, on other inputs from the same weights.
+for input in star uniform newest_10 neighbours; do
+  train --stage 2 --config "$recipe/stage2_end.yaml" --set seed="$seed" --set memory_input="$input" \
+    --set init="$previous" --set out="$runs/seed$seed/end_$input"
 done
-echo "trained: $previous"
+echo "trained: $runs/seed$seed/end_star/checkpoint"

@@ -22,7 +22,7 @@ def root(tmp_path: Path) -> Path:
     python.write_text('#!/bin/sh\necho "$@"\n')
     python.chmod(0o755)
     for seed in (0, 2):
-        (tmp_path / f'runs/patrol-tiny/seed{seed}/input_uniform/checkpoint').mkdir(parents=True)
+        (tmp_path / f'runs/patrol-tiny/seed{seed}/end_uniform/checkpoint').mkdir(parents=True)
     return tmp_path
 
 
@@ -36,7 +36,7 @@ def test_it_evaluates_the_model_in_the_box(root):
     for minutes, line in zip((10, 120), evaluations(root), strict=True):
         assert '--model models/patrol-tiny ' in line
         assert f'--out runs/patrol-tiny/results{minutes} ' in line
-        assert line.endswith('--input uniform=runs/patrol-tiny/seed0/input_uniform/checkpoint')
+        assert line.endswith('--input uniform=runs/patrol-tiny/seed0/end_uniform/checkpoint')
 
 
 def test_another_seed_has_its_own_baselines_and_results(root):
@@ -45,7 +45,7 @@ def test_another_seed_has_its_own_baselines_and_results(root):
     ):
         assert '--model a/model ' in line
         assert f'--out runs/two/results{minutes} ' in line
-        assert line.endswith('--input uniform=runs/patrol-tiny/seed2/input_uniform/checkpoint')
+        assert line.endswith('--input uniform=runs/patrol-tiny/seed2/end_uniform/checkpoint')
 
 
 def test_a_seed_that_was_not_trained_has_no_baselines(root):
