@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the scripts of the small model share; to be sourced in the root of the repository.
-# PROCESSES=1 where there is one core: how a step is divided changes no more than rounding.
+# PROCESSES=1 where there is one core: how a step is divided changes no more than rounding. PRECISION=no or bf16.
 runs=runs/patrol-tiny
 data=$runs/data
 recipe=models/patrol-tiny
@@ -13,8 +13,17 @@ python=.venv/bin/python
 
 vstream() { $python -m flash_vstream_ros "$@"; }
 
+# Where the CPU has no instructions for bfloat16, float32 is several times as fast.
+precision_of_cpu() {
+  $python -c 'import torch
+from flash_vstream_ros.core.devices import multiplies_bfloat16
+print("bf16" if multiplies_bfloat16(torch.device("cpu")) else "no")'
+}
+
 train() {
-  $python -m torch.distributed.run --nproc_per_node "$processes" -m flash_vstream_ros train "$@"
+  precision=${PRECISION:-${precision:-$(precision_of_cpu)}}
+  $python -m torch.distributed.run --nproc_per_node "$processes" -m flash_vstream_ros train "$@" \
+    --set precision="$precision"
 }
 
 # simulate NAME MINUTES STREAMS QUESTIONS AT_ONCE [OPTION]...

@@ -23,6 +23,18 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return resolved
 
 
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions for products in bfloat16; others take them apart.
+
+    True where that cannot be told.
+    """
+    if device.type != 'cpu' or not hasattr(torch.cpu, 'get_capabilities'):
+        return True
+    found = torch.cpu.get_capabilities()
+    known = [has for name, has in found.items() if name.endswith('bf16')]  # AVX-512, AMX, Arm's
+    return any(known) or not known
+
+
 def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     """Name -> dtype; ``auto`` is float16 on CUDA and float32 elsewhere.
 

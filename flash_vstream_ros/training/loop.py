@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from flash_vstream_ros.core.devices import multiplies_bfloat16
 from flash_vstream_ros.training.config import RunConfig
 from flash_vstream_ros.training.dataset import MicroBatches
 from flash_vstream_ros.training.meter import Counts, Meter
@@ -272,6 +273,12 @@ def make_accelerator(config: RunConfig) -> Accelerator:
     )
     if config.precision == 'fp16' and accelerator.device.type == 'cpu':
         raise ValueError('precision: expected bf16 or no on a CPU, got fp16')
+    is_slow = config.precision == 'bf16' and not multiplies_bfloat16(accelerator.device)
+    if is_slow and accelerator.is_main_process:
+        logger.warning(
+            'precision: bf16 is several times as slow as no on this CPU, which has no '
+            'instructions for it; give --set precision=no'
+        )
     stride = config.micro_batch * accelerator.num_processes
     accelerator.gradient_accumulation_steps = max(1, config.global_batch // stride)
     if accelerator.distributed_type == DistributedType.FSDP:

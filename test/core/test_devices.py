@@ -4,7 +4,7 @@
 import pytest
 import torch
 
-from flash_vstream_ros.core.devices import resolve_device, resolve_dtype
+from flash_vstream_ros.core.devices import multiplies_bfloat16, resolve_device, resolve_dtype
 
 CPU, CUDA = torch.device('cpu'), torch.device('cuda')
 
@@ -52,6 +52,21 @@ def test_a_type_may_be_a_name_or_torchs_own(dtype):
 def test_auto_is_float16_on_cuda_and_float32_elsewhere():
     assert resolve_dtype('auto', CUDA) == torch.float16
     assert resolve_dtype('auto', CPU) == torch.float32
+
+
+@pytest.mark.parametrize(
+    ('found', 'expected'),
+    [
+        ({'avx512_bf16': True, 'amx_bf16': False}, True),
+        ({'avx512_bf16': False, 'amx_bf16': True}, True),
+        ({'avx512_bf16': False, 'amx_bf16': False, 'avx2': True}, False),
+        ({'architecture': 'another'}, True),
+    ],
+)
+def test_a_cpu_says_whether_it_multiplies_bfloat16(found, expected, monkeypatch):
+    monkeypatch.setattr(torch.cpu, 'get_capabilities', lambda: found, raising=False)
+    assert multiplies_bfloat16(CPU) == expected
+    assert multiplies_bfloat16(CUDA)
 
 
 @pytest.mark.parametrize('dtype', ['float64', 'int8', '', torch.int8, torch.complex64])

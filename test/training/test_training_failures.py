@@ -108,3 +108,20 @@ def test_deepspeed_is_told_what_the_configuration_says(write_config, monkeypatch
         'gradient_clipping': 0.25,
         'zero_optimization': {'stage': 3, 'stage3_gather_16bit_weights_on_model_save': True},
     }
+
+
+@pytest.mark.parametrize(('has', 'precision'), [(False, 'bf16'), (True, 'bf16'), (False, 'no')])
+def test_a_precision_that_the_cpu_is_slow_in_is_said(
+    write_config, monkeypatch, caplog, has, precision
+):
+    accelerator = SimpleNamespace(
+        device=torch.device('cpu'),
+        num_processes=1,
+        distributed_type=DistributedType.NO,
+        is_main_process=True,
+    )
+    monkeypatch.setattr(loop, 'Accelerator', lambda **values: accelerator)
+    monkeypatch.setattr(loop, 'multiplies_bfloat16', lambda device: has)
+    make_accelerator(read_training_config(write_config('slow', precision=precision), {}))
+    is_said = 'give --set precision=no' in caplog.text
+    assert is_said == (not has and precision == 'bf16')
