@@ -166,7 +166,9 @@ def test_an_answer_is_of_one_snapshot_and_frames_go_on_meanwhile(robot, vstream)
     assert answer.frames_seen == 4
     assert time_to_ns(answer.newest_stamp) == 4 * S
     expected = vstream.answer(core_snapshot(vstream, frames), 'What happened?', max_new_tokens=40)
-    assert answer.text[:30] == ros_text(expected.text)[:30]
+    said = answer.text[:-3][:30]  # behind it, a letter may have come in part only
+    assert said
+    assert ros_text(expected.text).startswith(said)
     assert robot.ask('What happened?', max_new_tokens=1).frames_seen == 14
 
 

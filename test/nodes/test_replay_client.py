@@ -48,7 +48,7 @@ def test_a_recording_is_played_and_every_question_answered(robot, recording, tmp
     out, image = tmp_path / 'answers.jsonl', tmp_path / 'memory.png'
     arguments = ['--question', 'Where is the cup?', '--at', 1.0, '--questions', questions]
     arguments += ['--question', 'So soon?', '--at', 0.0]
-    arguments += ['--out', out, '--picture', image, '--speed', 2]
+    arguments += ['--out', out, '--picture', image, '--speed', 0.5]
     status, output = play(robot, tmp_path / 'log', recording, *arguments)
     assert status == 0, output
 
