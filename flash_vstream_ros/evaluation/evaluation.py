@@ -82,7 +82,8 @@ class Evaluation:
 
     def __init__(self, config: EvaluationConfig) -> None:
         self.config = config
-        self.questions = read_dataset(config.data)[: config.limit]
+        self.dataset = read_dataset(config.data)
+        self.questions = self.dataset[: config.limit]
         self._streams = by_stream(self.questions)
         self._paths = {id(group): self._find(group) for group in self._streams}
         self._stored = self._describe_features()

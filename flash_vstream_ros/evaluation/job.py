@@ -6,13 +6,11 @@ import logging
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from flash_vstream_ros.evaluation.dataset import read_dataset
 from flash_vstream_ros.evaluation.evaluation import Evaluation, EvaluationConfig
 from flash_vstream_ros.evaluation.inputs import INPUTS
 from flash_vstream_ros.evaluation.json_lines import JsonLines
@@ -75,7 +73,7 @@ def run_evaluation(arguments: argparse.Namespace) -> int:
     evaluation = Evaluation(config)
     with evaluation.lock, logging_redirect_tqdm([logging.getLogger()]):
         evaluation.run(partial(tqdm, unit='answer', disable=None))
-        records = _judged(config, judge)
+        records = _judged(evaluation, judge)
         name = judge.model if judge else arguments.judge
         summary = summarise(records, read_settings(config.out), name, config.limit)
         write_report(config.out, summary, write_plots(config.out, summary))
@@ -88,14 +86,14 @@ def run_evaluation(arguments: argparse.Namespace) -> int:
     return int(bool(failed))
 
 
-def _judged(config: EvaluationConfig, judge: LanguageModelJudge | None) -> list[dict[str, Any]]:
+def _judged(evaluation: Evaluation, judge: LanguageModelJudge | None) -> list[dict[str, Any]]:
     """All answers in the folder, also of earlier runs, to whatever limit they were answered.
 
     A report of fewer answers would take the place of one of more.
     """
-    out = Path(config.out)
+    out = evaluation.config.out
     # Answers of older versions do not say what their clip was cut from.
-    names = {(q.set_name, q.id): q.video_name for q in read_dataset(Path(config.data))}
+    names = {(q.set_name, q.id): q.video_name for q in evaluation.dataset}
     with JsonLines(out / ANSWERS) as answers:
         records = [
             {**record, 'video_name': names[record['set'], record['id']]}

@@ -70,6 +70,18 @@ def test_wrong_use_ends_with_2(options, wrong, capsys):
     assert wrong[1] in capsys.readouterr().err
 
 
+def test_answers_of_an_older_version_count_with_the_streams_of_the_others(options, tmp_path):
+    assert evaluate(*options) == 0
+    answers, results = tmp_path / 'out/answers.jsonl', tmp_path / 'out/results.json'
+    before = json.loads(results.read_text())
+    records = [json.loads(line) for line in answers.read_text().splitlines()]
+    for record in records[::2]:
+        del record['video_name']
+    answers.write_text(''.join(f'{json.dumps(record)}\n' for record in records))
+    assert evaluate(*options) == 0
+    assert json.loads(results.read_text()) == before
+
+
 def test_a_run_leaves_answers_report_and_plots(options, tmp_path):
     assert evaluate(*options, '--input', 'star', '--input', 'uniform') == 0
     out = tmp_path / 'out'
