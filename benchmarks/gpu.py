@@ -23,12 +23,14 @@ from tqdm import trange
 
 from benchmarks.answers import (
     NS_PER_S,
+    PLACES,
     QUESTIONS,
     decoding_rate,
     filled_memory,
     measure_together,
     write_random,
 )
+from benchmarks.decoding import measure_decoding
 from benchmarks.floors import (
     Rates,
     cache_bytes,
@@ -151,6 +153,22 @@ class Bench:
             *measure_together(vstream, memory, 'answers', self.rounds, NEW_TOKENS, at_least=5.0),
         ]
 
+    def measure_decoding(self) -> list[Figure]:
+        """Plain passes, captured and compiled ones, and transformers' own loop."""
+        kinds = ('graph', 'compiled') if self.device.type == 'cuda' else ('compiled',)
+        return [
+            figure
+            for kind in kinds
+            for figure in measure_decoding(
+                self.vstream,
+                self.vstream.new_batch(len(PLACES), kind),
+                kind,
+                self.rounds,
+                NEW_TOKENS,
+                at_least=3.0,
+            )
+        ]
+
     def _new_snapshot(self, memory: StarMemory) -> MemorySnapshot:
         write_random(self.vstream, memory, frames=1)
         return memory.snapshot()
@@ -223,6 +241,7 @@ def measure(
     figures += bench.measure_perception()
     figures += bench.measure_memory()
     figures += bench.measure_answers()
+    figures += bench.measure_decoding()
     return figures + (bench.measure_peaks(frames) if device.type == 'cuda' else [])
 
 

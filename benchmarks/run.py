@@ -9,7 +9,7 @@ if __name__ == '__main__':
     # The benchmarks are no installed package. At the end, so that a built one comes first.
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import answers, loading, memory, message, quantization, transport
+from benchmarks import answers, decoding, loading, memory, message, quantization, transport
 from benchmarks.machine import describe_machine
 from benchmarks.measure import Figure
 from benchmarks.program import make_parser, measure_apart, parse
@@ -37,6 +37,7 @@ BENCHMARKS = {
     'transport': lambda options: transport.measure(options.quick),
     'replaying': lambda options: measure_replaying(options.quick),
     'answers': lambda options: answers.measure(options.quick),
+    'decoding': lambda options: decoding.measure(options.quick),
     'stream_length': lambda options: answers.measure_ages(options.frames, options.quick),
     'asking': lambda options: measure_asking(options.quick),
     'quantization': lambda options: quantization.measure(options.quick),

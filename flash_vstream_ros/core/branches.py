@@ -44,6 +44,19 @@ class Text:
     is_last_wanted: bool
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a pass found behind a text.
+
+    :param logits: (n, V) float32, of the tokens that were wanted.
+    :param likeliest: (2,) float64, the most probable token behind its last: its id and its natural
+        log-probability. None where more than that one was wanted.
+    """
+
+    logits: Tensor
+    likeliest: Tensor | None
+
+
 class Branch(ABC, Iterator):
     """An answer in a batch. Iterating gives None where the batch has to be stepped first.
 
@@ -66,8 +79,8 @@ class Branch(ABC, Iterator):
         """What the next pass shall read."""
 
     @abstractmethod
-    def see(self, logits: Sequence[Tensor]) -> Tensor:
-        """Take float32 logits, (n, V) of each text. Returns what the host is to know, float64."""
+    def see(self, found: Sequence['Found']) -> Tensor:
+        """Take what was found behind each text. Returns what the host is to know, float64."""
 
     @abstractmethod
     def note(self, values: list[float]) -> None:
@@ -109,9 +122,11 @@ class Spoken(Branch):
         text = Text(self._unread, self.segment, (self.prefix,), self._position, True)
         return [text] if self._left else []
 
-    def see(self, logits: Sequence[Tensor]) -> Tensor:
+    def see(self, found: Sequence[Found]) -> Tensor:
         """Choose the next token."""
-        return chosen_of(logits[0][-1], self._sampling)
+        if self._sampling.is_greedy:
+            return found[0].likeliest
+        return chosen_of(found[0].logits[-1], self._sampling)
 
     def note(self, values: list[float]) -> None:
         """Take the token that was chosen, with its log-probability."""
@@ -165,8 +180,9 @@ class Scored(Branch):
             texts.insert(0, Text(ids, self.segment, sees[:1], self._position, True))
         return texts
 
-    def see(self, logits: Sequence[Tensor]) -> Tensor:
+    def see(self, found: Sequence[Found]) -> Tensor:
         """Sum the log-probabilities of the answers that were read."""
+        logits = [each.logits for each in found]
         if self._first is None:
             self._first, logits = logits[0][-1], logits[1:]
         return scores_of(self._groups[0], self._first, logits)

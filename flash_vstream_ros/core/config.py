@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import inf
 from typing import Any
-from urllib.parse import urlsplit
 
 from flash_vstream_ros.core.sampler import check_not_too_low
-from flash_vstream_ros.core.tunables import check_tunables, tunable
+from flash_vstream_ros.core.tunables import check_tunables, is_server_url, tunable
 
 FLOAT_TYPES = ('float32', 'bfloat16', 'float16')
 QUANTIZATIONS = ('none', 'int8', 'nf4')
+DECODINGS = ('auto', 'plain', 'graph', 'compiled')
 
 
 @dataclass(frozen=True)
@@ -235,6 +235,12 @@ class QuestionHandlerConfig:
     batch_size: int = tunable(
         8, 'questions answered at once, a token of each in a pass', minimum=1, maximum=64
     )
+    decoding: str = tunable(
+        'auto',
+        'how those passes are run; graph: captured as CUDA graphs; compiled: by torch.compile, '
+        'which takes a minute or more at the first start; auto: graph on CUDA, plain on the CPU',
+        choices=DECODINGS,
+    )
     default_timeout: float = tunable(
         30.0,
         'seconds for waiting and answering, where the request names none',
@@ -274,24 +280,16 @@ class QuestionHandlerConfig:
 
     def __post_init__(self) -> None:
         check_tunables(self)
-        if self.decoder_url and self.quantization != 'none':
-            raise ValueError(
-                f'quantization: expected none with decoder_url, whose server has the weights, got '
-                f'{self.quantization!r}'
-            )
+        for name, local in (('quantization', ('none',)), ('decoding', ('auto', 'plain'))):
+            if self.decoder_url and getattr(self, name) not in local:
+                raise ValueError(
+                    f'{name}: expected {" or ".join(local)} with decoder_url, whose server has '
+                    f'the weights, got {getattr(self, name)!r}'
+                )
         if self.decoder_model and not self.decoder_url:
             raise ValueError('decoder_url: expected a server for decoder_model, got none')
-        if self.decoder_url and not _is_server(self.decoder_url):
+        if self.decoder_url and not is_server_url(self.decoder_url):
             raise ValueError(
                 f'decoder_url: expected http://HOST:PORT/v1 or https://..., got '
                 f'{self.decoder_url!r}'
             )
-
-
-def _is_server(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises what is no port
-    except ValueError:
-        return False
-    return parts.scheme in ('http', 'https') and bool(parts.hostname) and ' ' not in url

@@ -6,20 +6,24 @@ is there once, for all questions about one snapshot, and read once a pass; so ar
 which is what a token costs. A question joins before any pass and leaves after any.
 """
 
+import itertools
 import weakref
 from collections.abc import Sequence
+from math import isnan
 
 import torch
 from torch import Tensor
 
-from flash_vstream_ros.core.branches import Branch, Scored, Spoken, Text
+from flash_vstream_ros.core.branches import Branch, Found, Scored, Spoken, Text
 from flash_vstream_ros.core.growing_cache import GrowingCache
 from flash_vstream_ros.core.language_model import (
     MOST_BRANCH_TOKENS,
     LanguageModel,
     Prefix,
     Sampling,
+    likeliest_of,
 )
+from flash_vstream_ros.core.static_passes import StaticPasses, hide
 
 _MOST_DEAD = 256  # tokens nobody sees any more, before they are dropped
 
@@ -28,15 +32,29 @@ class ContinuousBatch:
     """Answers on their way, and the keys and values of all they have read.
 
     :param model: for one thread at a time.
+    :param static: for passes of a token of each answer; None: they are as any other.
     """
 
     shares_passes = True  # a failure is everyone's
 
-    def __init__(self, model: LanguageModel) -> None:
+    def __init__(self, model: LanguageModel, static: StaticPasses | None = None) -> None:
         self._model = model
+        self._static = static
         self._branches: list[Branch] = []
         self._segments = 0
+        weight = model.llama.get_input_embeddings().weight
+        self._nothing = Found(torch.zeros(0, weight.shape[0], device=weight.device), None)
         self.clear()
+        if static is not None:
+            static.warm_up(self._cache)
+
+    @property
+    def decoding(self) -> str:
+        """How its passes are run: ``plain``, ``graph`` or ``compiled``, and why not, if not."""
+        if self._static is None:
+            return 'plain'
+        fault = self._static.fault
+        return f'plain, not {self._static.kind}: {fault}' if fault else self._static.kind
 
     def __len__(self) -> int:
         """Answers on their way."""
@@ -48,10 +66,26 @@ class ContinuousBatch:
         return len(self._owners)
 
     def clear(self) -> None:
-        """Forget all, also after a pass that failed."""
+        """Forget all, also after a pass that failed; the device's memory is for others then."""
+        self._forget()
+        if self._static is not None:
+            self._static.release()
+        self._cache = GrowingCache(self._model.llama.config.num_hidden_layers)
+        self._is_spoilt = False  # NaN in the cache reaches whoever reads all of it
+
+    def _begin_anew(self) -> None:
+        """Forget all, but keep the buffers that passes were made for, if they are no giants."""
+        is_static = self._static is not None and not self._static.fault
+        is_kept = is_static and not self._is_spoilt
+        if is_kept and 0 < self._cache.capacity <= self._model.context:
+            self._forget()
+            self._cache.empty()
+        else:
+            self.clear()
+
+    def _forget(self) -> None:
         self._branches.clear()
         self._prefixes: list[tuple[weakref.ref[Prefix], int]] = []
-        self._cache = GrowingCache(self._model.llama.config.num_hidden_layers)
         self._owners = torch.zeros(0, dtype=torch.int64)  # the segment of each token in the cache
 
     def speak(
@@ -80,7 +114,7 @@ class ContinuousBatch:
         if branch in self._branches:
             self._branches.remove(branch)
             if not self._branches:
-                self.clear()  # the device's memory is for others then
+                self._begin_anew()
 
     @torch.no_grad()
     def step(self) -> None:
@@ -90,12 +124,14 @@ class ContinuousBatch:
         """
         self._drop_dead()
         texts = self._next_texts()
-        logits = iter(self._read([text for _, own in texts for text in own]))
-        found = [branch.see([next(logits) for _ in own]) for branch, own in texts]
+        read = iter(self._read([text for _, own in texts for text in own]))
+        found = [branch.see([next(read) for _ in own]) for branch, own in texts]
         if found:
-            values = iter(torch.cat(found).tolist())  # one wait for the device
+            values = torch.cat(found).tolist()  # one wait for the device
+            self._is_spoilt |= any(map(isnan, values))
+            told = iter(values)
             for (branch, _), own in zip(texts, found, strict=True):
-                branch.note([next(values) for _ in own])
+                branch.note([next(told) for _ in own])
 
     def _next_texts(self) -> list[tuple[Branch, list[Text]]]:
         """What the next pass reads: of all answers or as many as fit; the others come next."""
@@ -127,13 +163,19 @@ class ContinuousBatch:
         if self._branches:
             self._drop_dead(at_most=0)
         else:
-            self.clear()
+            self._begin_anew()
         segment = self.new_segment()
         owners = torch.cat([self._owners, torch.full((prefix.length,), segment)])
+        self._let_grow(prefix.length)
         self._cache.append(prefix.layers)  # last of what can fail: the others go on then
         self._owners = owners
         self._prefixes.append((weakref.ref(prefix), segment))
         return segment
+
+    def _let_grow(self, tokens: int) -> None:
+        """Get ready for so many more tokens in the cache."""
+        if self._static is not None and not self._cache.has_room(tokens):
+            self._static.release()
 
     def _drop_dead(self, at_most: int = _MOST_DEAD) -> None:
         """Drop what nobody sees any more, where it is much."""
@@ -148,23 +190,38 @@ class ContinuousBatch:
         self._owners = owners
         self._prefixes = [known for known in self._prefixes if known[1] in used]
 
-    def _read(self, texts: Sequence[Text]) -> Sequence[Tensor]:
-        """Read texts behind what they see. Returns float32 logits, (n, V) of each."""
-        ids = [token for text in texts for token in text.ids]
-        weight = self._model.llama.get_input_embeddings().weight
+    def _read(self, texts: Sequence[Text]) -> list[Found]:
+        """Read texts behind what they see. Returns what was found behind each."""
+        count = sum(len(text.ids) for text in texts)
+        if not count:
+            return [self._nothing] * len(texts)
+        lines = _lines_of(texts)
+        is_single = all(len(text.ids) == 1 for text in texts)
+        size = self._static.size_for(count) if self._static is not None and is_single else 0
+        self._let_grow(max(count, size))
+        self._cache.reserve(max(count, size))
+        self._owners = torch.cat([self._owners, lines[2]])
+        found = self._static.read(lines, self._owners, self._cache) if size else None
+        if found is not None:
+            return [Found(row[None], best) for row, best in zip(*found, strict=True)]
+        return self._read_plainly(texts, lines)
+
+    def _read_plainly(self, texts: Sequence[Text], lines: Tensor) -> list[Found]:
+        """Read texts of any length by the model's own pass."""
         sizes = [min(len(text.ids), 1) if text.is_last_wanted else len(text.ids) for text in texts]
-        if not ids:
-            return [torch.zeros(0, weight.shape[0], device=weight.device)] * len(texts)
-        positions = [text.position + i for text in texts for i in range(len(text.ids))]
-        ends = torch.tensor([len(text.ids) for text in texts]).cumsum(0).tolist()
+        ends = itertools.accumulate(len(text.ids) for text in texts)
         wanted = [
             place
-            for text, size, end in zip(texts, sizes, ends, strict=True)
+            for size, end in zip(sizes, ends, strict=True)
             for place in range(end - size, end)
         ]
-        hidden = self._hide(texts, weight.dtype)
-        place = torch.tensor([positions, ids])
-        position_ids, token_ids = place.to(weight.device)
+        weight = self._model.llama.get_input_embeddings().weight
+        hidden = hide(self._owners, lines[2:], weight.dtype)
+        past = len(self._owners) - lines.shape[1]
+        # Nobody sees what comes later; what a text sees comes before it.
+        later = torch.ones(2 * lines.shape[1:], dtype=torch.bool).triu_(1)
+        hidden[:, past:].masked_fill_(later, torch.finfo(weight.dtype).min)
+        token_ids, position_ids = lines[:2].to(weight.device)
         output = self._model.llama(
             input_ids=token_ids[None],
             attention_mask=hidden[None, None].to(weight.device),
@@ -173,19 +230,18 @@ class ContinuousBatch:
             use_cache=True,
             logits_to_keep=torch.tensor(wanted, device=weight.device),
         )
-        return output.logits[0].float().split(sizes)
+        rows = output.logits[0].float().split(sizes)
+        lasts = [number for number, text in enumerate(texts) if text.is_last_wanted and text.ids]
+        best = likeliest_of(torch.stack([rows[number][-1] for number in lasts])) if lasts else ()
+        likeliest = dict(zip(lasts, best, strict=True))
+        return [Found(row, likeliest.get(number)) for number, row in enumerate(rows)]
 
-    def _hide(self, texts: Sequence[Text], dtype: torch.dtype) -> Tensor:
-        """What attention adds: 0 where a token sees another, (tokens, cache with them)."""
-        new = [torch.full((len(text.ids),), text.segment) for text in texts]
-        self._owners = torch.cat([self._owners, *new])
-        sees = torch.zeros(sum(map(len, new)), len(self._owners), dtype=torch.bool)
-        begin, past = 0, len(self._owners) - len(sees)
-        for text in texts:
-            end = begin + len(text.ids)
-            owners = torch.tensor([*text.sees, text.segment])
-            sees[begin:end] = torch.isin(self._owners, owners)
-            sees[begin:end, past + begin : past + end].tril_()
-            begin = end
-        hidden = torch.zeros(sees.shape, dtype=dtype)
-        return hidden.masked_fill_(~sees, torch.finfo(dtype).min)
+
+def _lines_of(texts: Sequence[Text]) -> Tensor:
+    """Of each token its id, its position, its segment, and two that it sees: (5, n) int64."""
+    tokens = [
+        (token, text.position + place, text.segment, text.sees[0], text.sees[-1])
+        for text in texts
+        for place, token in enumerate(text.ids)
+    ]
+    return torch.tensor(tokens).T

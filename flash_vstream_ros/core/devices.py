@@ -3,7 +3,7 @@
 
 import torch
 
-from flash_vstream_ros.core.config import FLOAT_TYPES
+from flash_vstream_ros.core.config import DECODINGS, FLOAT_TYPES
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -46,3 +46,19 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype
     if dtype not in FLOAT_TYPES:
         raise ValueError(f'dtype: expected auto or one of {list(FLOAT_TYPES)}, got {dtype!r}')
     return getattr(torch, dtype)
+
+
+def resolve_decoding(decoding: str, device: torch.device) -> str:
+    """Name -> ``plain``, ``graph`` or ``compiled``; ``auto`` is ``graph`` on CUDA, else ``plain``.
+
+    :raises ValueError: no such way, or not on this device.
+    """
+    if decoding not in DECODINGS:
+        raise ValueError(f'decoding: expected one of {list(DECODINGS)}, got {decoding!r}')
+    if decoding == 'auto':
+        return 'graph' if device.type == 'cuda' else 'plain'
+    if decoding == 'graph' and device.type != 'cuda':
+        raise ValueError(
+            f'decoding: graph needs a CUDA device, this is {device}; choose plain or compiled'
+        )
+    return decoding

@@ -45,13 +45,18 @@ class Sampling:
         if self.temperature > 0.0 and self.generator is None:
             raise ValueError('generator: expected a torch.Generator with temperature above 0')
 
+    @property
+    def is_greedy(self) -> bool:
+        """Whether it is the most probable token each time."""
+        return self.temperature == 0.0
+
     def choose(self, logits: Tensor) -> Tensor:
         """Choose a token.
 
         :param logits: (V,) float32.
         :returns: int64 scalar.
         """
-        if self.temperature == 0.0:
+        if self.is_greedy:
             return logits.argmax()
         # A temperature that is next to nothing must not make infinities of the largest logits.
         scaled = (logits - logits.max()) / max(self.temperature, torch.finfo(logits.dtype).tiny)
@@ -88,10 +93,22 @@ def chosen_of(logits: Tensor, sampling: Sampling) -> Tensor:
     :param logits: (V,) float32.
     :returns: (2,) float64: its id, and its natural log-probability at temperature 1.
     """
-    token = sampling.choose(logits)
+    return _with_probabilities(sampling.choose(logits)[None], logits[None])[0]
+
+
+def likeliest_of(logits: Tensor) -> Tensor:
+    """Choose the most probable token of each row.
+
+    :param logits: (N, V) float32.
+    :returns: (N, 2) float64, as of :func:`chosen_of`.
+    """
+    return _with_probabilities(logits.argmax(-1), logits)
+
+
+def _with_probabilities(tokens: Tensor, logits: Tensor) -> Tensor:
     # gather: to index by a token of the device would wait for it
-    probability = logits.log_softmax(-1).gather(-1, token[None])[0]
-    return torch.stack([token.double(), probability.double()])
+    probabilities = logits.log_softmax(-1).gather(-1, tokens[:, None])[:, 0]
+    return torch.stack([tokens.double(), probabilities.double()], -1)
 
 
 def scores_of(answers: Sequence[Sequence[int]], first: Tensor, rest: Sequence[Tensor]) -> Tensor:

@@ -27,7 +27,7 @@ from flash_vstream_ros.core.checkpoint import Modules, load_checkpoint
 from flash_vstream_ros.core.checkpoint_files import CheckpointError, resolve_folder
 from flash_vstream_ros.core.config import QuestionHandlerConfig
 from flash_vstream_ros.core.continuous_batch import ContinuousBatch
-from flash_vstream_ros.core.devices import resolve_device, resolve_dtype
+from flash_vstream_ros.core.devices import resolve_decoding, resolve_device, resolve_dtype
 from flash_vstream_ros.core.encoder import Frames
 from flash_vstream_ros.core.language_model import GREEDY, Prefix, Sampling
 from flash_vstream_ros.core.prefix_cache import PrefixCache
@@ -37,6 +37,7 @@ from flash_vstream_ros.core.remote_answers import RemoteBatch
 from flash_vstream_ros.core.remote_decoder import KEY_VARIABLE, RemoteDecoder
 from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.core.star_memory import StarMemory
+from flash_vstream_ros.core.static_passes import StaticPasses
 
 logger = logging.getLogger(__name__)
 
@@ -110,12 +111,27 @@ class FlashVStream:
             )
         return vstream
 
-    def new_batch(self) -> ContinuousBatch | RemoteBatch:
-        """Make a batch for several answers at once."""
+    def new_batch(
+        self, most: int = QuestionHandlerConfig.batch_size, decoding: str = 'plain'
+    ) -> ContinuousBatch | RemoteBatch:
+        """Make a batch for several answers at once.
+
+        :param most: answers at once for which passes are made, where they are made at all.
+        :param decoding: ``plain``; ``graph``, captured as CUDA graphs; ``compiled`` by
+            ``torch.compile``, which takes a minute or more the first time; or ``auto``. What
+            cannot be had is logged, and ``plain`` it is.
+        :raises ValueError: no such way of decoding, or not on this device.
+        """
         self._need(self.language_model, 'language')
         if isinstance(self.language_model, RemoteDecoder):
             return RemoteBatch(self.language_model)
-        return ContinuousBatch(self.language_model)
+        decoding = resolve_decoding(decoding, self.device)
+        if decoding == 'plain':
+            return ContinuousBatch(self.language_model)
+        room = len(self.prompt.before_memory()) + self.geometry.tokens
+        is_compiled = decoding == 'compiled'
+        passes = StaticPasses(self.language_model, most, room, is_compiled=is_compiled)
+        return ContinuousBatch(self.language_model, passes)
 
     def new_memory(self) -> StarMemory:
         """Make an empty memory for one stream."""

@@ -135,6 +135,7 @@ class RemoteBatch:
     """
 
     shares_passes = False
+    decoding = 'by a server'
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder

@@ -4,6 +4,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 
 def tunable(
@@ -57,3 +58,13 @@ def _check_value(name: str, value: Any, default: Any, metadata: Mapping[str, Any
     # Written so that NaN fails as well.
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         raise ValueError(f'{name}: expected a value from {low} to {high}, got {value!r}')
+
+
+def is_server_url(url: str) -> bool:
+    """Whether it is the address of a server, as http://HOST:PORT/v1."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises what is no port
+    except ValueError:
+        return False
+    return parts.scheme in ('http', 'https') and bool(parts.hostname) and ' ' not in url

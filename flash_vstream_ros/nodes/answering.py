@@ -61,6 +61,11 @@ class Answering:
         self._is_stepping = False
         self.most = 0  # answers at once, so far
 
+    @property
+    def decoding(self) -> str:
+        """How the passes of the model are run."""
+        return 'plain' if self._batch is None else self._batch.decoding
+
     def take(self, pending: PendingQuestion) -> None:
         """Answer a question as soon as there is room for it. Runs on the worker."""
         self._waiting.append(pending)

@@ -10,6 +10,7 @@ from rclpy.node import Node
 from flash_vstream_ros.core.config import QuestionHandlerConfig
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.msg import Answer
+from flash_vstream_ros.nodes.answering import Answering
 from flash_vstream_ros.nodes.ask_errors import status_name
 from flash_vstream_ros.nodes.diagnostics import (
     ERROR,
@@ -61,20 +62,26 @@ class QuestionDiagnostics:
             self._last_error = answer.message
 
     def statuses(
-        self, is_active: bool, pending: int, most: int, prefilling: Prefilling, watches: int
+        self,
+        is_active: bool,
+        pending: int,
+        answering: Answering,
+        prefilling: Prefilling,
+        watches: int,
     ) -> list[DiagnosticStatus]:
         """Say how answers and memories are.
 
         :param pending: questions without an answer.
-        :param most: questions that were answered at once so far.
         :param watches: on their way.
         """
         return [
-            self._answers(is_active, pending, most, watches),
+            self._answers(is_active, pending, answering, watches),
             self._memories_status(prefilling),
         ]
 
-    def _answers(self, is_active: bool, pending: int, most: int, watches: int) -> DiagnosticStatus:
+    def _answers(
+        self, is_active: bool, pending: int, answering: Answering, watches: int
+    ) -> DiagnosticStatus:
         now = time.monotonic()
         faults = [
             (level, f'{text} ({self._counts[number]} so far)')
@@ -86,7 +93,7 @@ class QuestionDiagnostics:
         room = self._config.queue_size + self._config.batch_size
         values = {
             'questions pending': f'{pending} of {room}',
-            'questions answered at once, most': most,
+            'questions answered at once, most': answering.most,
             'watches': watches,
             **{
                 f'answers {status_name(number)}': self._counts[number]
@@ -97,6 +104,7 @@ class QuestionDiagnostics:
             'model': self._config.model,
             'encoder_id': self._vstream.encoder_id,
             'device': self._vstream.device,
+            'decoding': answering.decoding,
             'last error': self._last_error,
         }
         return status(self._node, 'answers', faults, values | machine_values(self._vstream.device))

@@ -14,6 +14,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from flash_vstream_ros.action import Ask as AskAction
 from flash_vstream_ros.core.answer import Answer as ModelAnswer
 from flash_vstream_ros.core.config import QuestionHandlerConfig
+from flash_vstream_ros.core.devices import resolve_decoding
 from flash_vstream_ros.core.language_model import Sampling
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.quoting import quote
@@ -64,8 +65,7 @@ class QuestionHandler:
             node, config, self._memories, lambda p: self._answering.take(p), self._diagnostics.note
         )
         self._answering = Answering(
-            # A server is waited for in a batch of one as well: the worker must not hang at it.
-            self._vstream.new_batch() if config.batch_size > 1 or config.decoder_url else None,
+            self._new_batch(),
             config.batch_size,
             self._begin,
             self._finish,
@@ -92,6 +92,14 @@ class QuestionHandler:
             f'{node.resolve_service_name("ask")}'
         )
 
+    def _new_batch(self) -> Batch | None:
+        """Make a batch; of one as well for a server, which must not be waited for, or passes."""
+        config = self._config
+        decoding = resolve_decoding(config.decoding, self._vstream.device)
+        if config.batch_size == 1 and decoding == 'plain' and not config.decoder_url:
+            return None
+        return self._vstream.new_batch(config.batch_size, decoding)
+
     def activate(self) -> None:
         """Answer questions."""
         self._queue.open()
@@ -115,7 +123,7 @@ class QuestionHandler:
         return self._diagnostics.statuses(
             self._queue.is_open,
             self._queue.pending,
-            self._answering.most,
+            self._answering,
             self._prefilling,
             len(self._watching),
         )

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from flash_vstream_ros.core.continuous_batch import ContinuousBatch
 from flash_vstream_ros.core.language_model import GREEDY
+from flash_vstream_ros.core.static_passes import StaticPasses
 
 MOST = 10_000  # tokens
 TOKENS = (17, 9)  # of the memories: that of the running answer, that of the one that joins
@@ -56,9 +57,10 @@ def speak_on(batch, branch, count):
     return [token for token, _ in said]
 
 
+@pytest.mark.parametrize('is_static', [False, True], ids=['plain', 'static'])
 @pytest.mark.parametrize('has_dead', [False, True], ids=['append', 'drop and append'])
 def test_who_is_being_answered_goes_on_wherever_the_joining_of_another_fails(
-    model, prefixes, has_dead, monkeypatch
+    model, prefixes, has_dead, is_static, monkeypatch
 ):
     """A layer that was longer than another one spoilt the answers of all."""
     monkeypatch.setattr('flash_vstream_ros.core.growing_cache._BLOCK', 1)  # it grows as it joins
@@ -66,7 +68,7 @@ def test_who_is_being_answered_goes_on_wherever_the_joining_of_another_fails(
         token for token, _ in itertools.islice(model.speak(prefixes[0], [1, 2], GREEDY, MOST), 9)
     ]
     for after in itertools.count():
-        batch = ContinuousBatch(model)
+        batch = ContinuousBatch(model, StaticPasses(model, 2, 1) if is_static else None)
         running = batch.speak(prefixes[0], [1, 2], GREEDY, MOST)
         if has_dead:
             dead = batch.speak(prefixes[0], [3], GREEDY, MOST)

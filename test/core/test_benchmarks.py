@@ -12,6 +12,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from flash_vstream_ros.core import static_passes
 from flash_vstream_ros.core.config import MemoryGeometry
 from flash_vstream_ros.core.random_checkpoint import random_vstream
 from flash_vstream_ros.core.temporal_memory import TemporalMemory
@@ -22,6 +23,7 @@ sys.path.append(str(ROOT))
 from benchmarks import (  # noqa: E402
     ages,
     answers,
+    decoding,
     floors,
     gpu,
     kmeans,
@@ -247,6 +249,19 @@ def test_the_answers_benchmark_runs():
     assert figures[-1].value == 0, 'what is said at once is what is said one by one'
 
 
+def test_the_decoding_benchmark_compares_what_says_the_same(vstream, monkeypatch):
+    """With passes of a fixed form as they are: that they are compiled is another test's."""
+    monkeypatch.setattr(static_passes, '_compiled', lambda plain: plain)
+    figures = decoding.measure_size('tiny', rounds=1, tokens=4)
+    units = ['s', 's', 'ms', 'ms', 'ms', 'times', 'times', 'times', 'ms', 'ms', 'times']
+    assert [figure.unit for figure in figures] == [*units, 'answers']
+    assert all(figure.value > 0 for figure in figures[:-1])
+    assert figures[-1].value == 0, 'plain passes and those of a fixed form say the same'
+    snapshot = answers.filled_memory(vstream).snapshot()
+    ours = decoding._speak(vstream, vstream.new_batch(), snapshot, ['What is it?'], 5)
+    assert decoding._generate(vstream, snapshot, 'What is it?', 5) == ours
+
+
 def test_answers_after_streams_of_any_length_are_compared():
     figures = answers.measure_ages(oldest=40, quick=True)
     assert [figure.name for figure in figures] == [
@@ -339,9 +354,11 @@ def test_the_gpu_benchmark_runs_on_the_cpu(vstream, rates, monkeypatch):
     monkeypatch.setattr(gpu, 'FRAME_SHAPE', (48, 64, 3))
     monkeypatch.setattr(gpu, 'BATCH', 2)
     monkeypatch.setattr(gpu, 'NEW_TOKENS', 3)
+    monkeypatch.setattr(static_passes, '_compiled', lambda plain: plain)
     bench = gpu.Bench(vstream, torch.float32, rates, rounds=1)
     figures = [
-        *bench.measure_perception(), *bench.measure_memory(), *bench.measure_answers()
+        *bench.measure_perception(), *bench.measure_memory(), *bench.measure_answers(),
+        *bench.measure_decoding(),
     ]  # fmt: skip
     names = {figure.name for figure in figures}
     assert {'encode and write, batch 1', 'first token, cold', '3 tokens, prepared'} <= names

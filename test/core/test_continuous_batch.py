@@ -12,6 +12,7 @@ from language_models import VOCABULARY, WIDTH, small_language_model
 from flash_vstream_ros.core import continuous_batch, language_model
 from flash_vstream_ros.core.continuous_batch import ContinuousBatch
 from flash_vstream_ros.core.language_model import GREEDY, LanguageModel, ModelError, Sampling
+from flash_vstream_ros.core.static_passes import StaticPasses
 
 MOST = 10_000  # tokens
 
@@ -31,9 +32,11 @@ def prefixes(model):
     ]
 
 
-@pytest.fixture
-def batch(model):
-    return ContinuousBatch(model)
+@pytest.fixture(params=['plain', 'static'])
+def batch(request, model):
+    """Passes as they come, and tokens of answers in passes of a fixed form."""
+    static = StaticPasses(model, most=8, room=40) if request.param == 'static' else None
+    return ContinuousBatch(model, static)
 
 
 def question(seed: int) -> list[int]:

@@ -4,7 +4,12 @@
 import pytest
 import torch
 
-from flash_vstream_ros.core.devices import multiplies_bfloat16, resolve_device, resolve_dtype
+from flash_vstream_ros.core.devices import (
+    multiplies_bfloat16,
+    resolve_decoding,
+    resolve_device,
+    resolve_dtype,
+)
 
 CPU, CUDA = torch.device('cpu'), torch.device('cuda')
 
@@ -73,3 +78,24 @@ def test_a_cpu_says_whether_it_multiplies_bfloat16(found, expected, monkeypatch)
 def test_a_type_that_no_model_runs_in_is_refused(dtype):
     with pytest.raises(ValueError, match='dtype: expected auto or one of'):
         resolve_dtype(dtype, CPU)
+
+
+@pytest.mark.parametrize(
+    ('decoding', 'device', 'expected'),
+    [
+        ('auto', CPU, 'plain'),
+        ('auto', CUDA, 'graph'),
+        ('plain', CUDA, 'plain'),
+        ('compiled', CPU, 'compiled'),
+        ('graph', CUDA, 'graph'),
+    ],
+)
+def test_decoding_follows_the_device_where_it_is_not_named(decoding, device, expected):
+    assert resolve_decoding(decoding, device) == expected
+
+
+def test_a_way_of_decoding_that_cannot_be_had_is_refused():
+    with pytest.raises(ValueError, match='decoding: graph needs a CUDA device, this is cpu'):
+        resolve_decoding('graph', CPU)
+    with pytest.raises(ValueError, match=r"decoding: expected one of .*'compiled'.*, got 'fast'"):
+        resolve_decoding('fast', CPU)

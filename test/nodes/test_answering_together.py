@@ -2,6 +2,7 @@
 """Planners that ask at once, over DDS: answered as if each were alone, by a server as well."""
 
 import contextlib
+import shutil
 
 import pytest
 from decoder_server import DecoderServer
@@ -85,3 +86,23 @@ def test_a_model_on_a_server_answers_them_too(checkpoint, vstream, tmp_path, siz
             assert 'HTTP Request' not in robot.log('question_handler'), 'a line for each'
     finally:
         server.close()
+
+
+@pytest.mark.skipif(shutil.which('g++') is None, reason='torch.compile needs a C++ compiler here')
+def test_compiled_passes_answer_as_plain_ones_do(checkpoint, vstream, tmp_path, monkeypatch):
+    """Of a second start: the first one takes a minute and leaves what it has compiled."""
+    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path / 'compiled'))
+    vstream.new_batch(decoding='compiled')
+    with robot_of_many(checkpoint, tmp_path, decoding='compiled') as robot:
+        assert 'decoding compiled: ready in' in robot.log('question_handler')
+        ask_at_once(robot, vstream, see_some(robot, vstream))
+
+
+def test_without_a_compiler_it_is_said_and_planners_are_answered(
+    checkpoint, vstream, tmp_path, monkeypatch
+):
+    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path / 'compiled'))
+    monkeypatch.setenv('CXX', str(tmp_path / 'no_compiler'))
+    with robot_of_many(checkpoint, tmp_path, decoding='compiled') as robot:
+        assert 'tokens come by plain ones' in robot.log('question_handler')
+        ask_at_once(robot, vstream, see_some(robot, vstream))

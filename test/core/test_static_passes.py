@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Passes of a fixed form say what plain ones say; where they cannot be made it is said once."""
+
+import itertools
+import logging
+import math
+import os
+import shutil
+
+import pytest
+import torch
+from language_models import VOCABULARY, WIDTH, small_language_model
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+from flash_vstream_ros.core import static_passes
+from flash_vstream_ros.core.continuous_batch import ContinuousBatch
+from flash_vstream_ros.core.language_model import GREEDY, LanguageModel, ModelError
+from flash_vstream_ros.core.static_passes import StaticPasses
+
+MOST = 10_000  # tokens
+QUESTIONS = ([3, 1], [7], [2, 9, 4, 4])
+
+
+@pytest.fixture(scope='module')
+def model() -> LanguageModel:
+    return small_language_model()
+
+
+def read_prefix(model, tokens, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    weight = model.llama.get_input_embeddings().weight
+    embeddings = torch.randn(tokens, WIDTH, generator=generator)
+    return model.prefill_prefix(embeddings.to(weight.device, weight.dtype))
+
+
+def speak(batch, prefix, questions, count):
+    """Say so many tokens to each question, in one batch; then all leave."""
+    branches = [batch.speak(prefix, ids, GREEDY, MOST) for ids in questions]
+    said = [[] for _ in branches]
+    for _ in range(count):
+        batch.step()
+        for branch, tokens in zip(branches, said, strict=True):
+            tokens.append(next(branch))
+    for branch in branches:
+        branch.close()
+    return said
+
+
+def assert_equal(said, model, prefix, questions, tolerance=1e-4):
+    for tokens, ids in zip(said, questions, strict=True):
+        expected = list(itertools.islice(model.speak(prefix, ids, GREEDY, MOST), len(tokens)))
+        assert [token for token, _ in tokens] == [token for token, _ in expected]
+        values = [value for _, value in expected]
+        assert [value for _, value in tokens] == pytest.approx(values, abs=tolerance)
+
+
+def fail_to_make(monkeypatch, error):
+    """Let passes of a fixed form fail with an error, at whatever they are made by."""
+
+    def made(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(static_passes, '_compiled', lambda _: made)
+
+
+@pytest.fixture(scope='module')
+def compiled(model, tmp_path_factory) -> ContinuousBatch:
+    if shutil.which('g++') is None:
+        pytest.skip('torch.compile needs a C++ compiler here')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('TORCHINDUCTOR_CACHE_DIR', default_cache_dir())  # as torch sets it
+        patch.setenv('XDG_CACHE_HOME', str(tmp_path_factory.mktemp('cache')))
+        yield _compiled_batch(model)
+        assert os.environ['TORCHINDUCTOR_CACHE_DIR'].startswith(os.environ['XDG_CACHE_HOME'])
+
+
+def _compiled_batch(model) -> ContinuousBatch:
+    batch = ContinuousBatch(model, StaticPasses(model, most=4, room=30, is_compiled=True))
+    assert batch.decoding == 'compiled'
+    return batch
+
+
+@pytest.mark.parametrize('count', [1, 2, 3])
+def test_compiled_passes_say_what_plain_ones_say(count, model, compiled):
+    prefix, questions = read_prefix(model, 17), QUESTIONS[:count]
+    assert_equal(speak(compiled, prefix, questions, 12), model, prefix, questions)
+
+
+def test_what_was_compiled_is_kept_for_the_next_start(model, compiled):
+    counts = torch._dynamo.utils.counters['inductor']
+    before = counts['fxgraph_cache_hit']
+    torch.compiler.reset()  # of a new process nothing is left but the files
+    again = ContinuousBatch(model, StaticPasses(model, most=4, room=30, is_compiled=True))
+    assert counts['fxgraph_cache_hit'] == before + 2
+    prefix = read_prefix(model, 17)
+    assert_equal(speak(again, prefix, QUESTIONS, 12), model, prefix, QUESTIONS)
+
+
+def test_nothing_is_compiled_again_for_a_cache_that_grows(model, compiled, monkeypatch):
+    monkeypatch.setattr('flash_vstream_ros.core.growing_cache._BLOCK', 1)
+    before = torch._dynamo.utils.counters['stats']['unique_graphs']
+    assert before >= 2, 'one for a single answer, one for several'
+    capacities = set()
+    for tokens in (30, 60, 90):
+        prefix = read_prefix(model, tokens)
+        said = speak(compiled, prefix, QUESTIONS, 10)
+        assert_equal(said, model, prefix, QUESTIONS)
+        capacities.add(compiled._cache.capacity)
+    assert len(capacities) > 1
+    assert torch._dynamo.utils.counters['stats']['unique_graphs'] == before
+
+
+@pytest.mark.parametrize('count', [1, 3, 4, 5])
+def test_only_as_many_answers_as_a_pass_has_room_for_are_said_by_it(count, model, monkeypatch):
+    static = StaticPasses(model, most=4, room=30)
+    batch = ContinuousBatch(model, static)
+    sizes, read = [], static.read
+
+    def noted(*given):
+        found = read(*given)
+        sizes.append(len(found[0]))
+        return found
+
+    monkeypatch.setattr(static, 'read', noted)
+    questions = [[1 + n, 2] for n in range(count)]
+    prefix = read_prefix(model, 9)
+    assert_equal(speak(batch, prefix, questions, 6), model, prefix, questions)
+    assert sizes == ([count] * 5 if count <= 4 else []), 'questions of two tokens are read plainly'
+
+
+def test_buffers_stay_between_conversations_but_for_giants(model, monkeypatch):
+    monkeypatch.setattr('flash_vstream_ros.core.growing_cache._BLOCK', 8)
+    batch = ContinuousBatch(model, StaticPasses(model, most=2, room=50))
+    place = batch._cache.buffers[0][0].data_ptr()
+    for seed in range(3):
+        prefix = read_prefix(model, 20, seed)
+        assert_equal(speak(batch, prefix, QUESTIONS[:2], 5), model, prefix, QUESTIONS[:2])
+        assert batch._cache.buffers[0][0].data_ptr() == place
+        assert batch.tokens == 0
+    giant = read_prefix(model, model.context + 1)
+    speak(batch, giant, [[1]], 2)
+    assert batch._cache.capacity == 0
+    prefix = read_prefix(model, 20)
+    assert_equal(speak(batch, prefix, QUESTIONS[:2], 5), model, prefix, QUESTIONS[:2])
+
+
+def test_nan_is_gone_once_all_have_left(model):
+    """What is hidden is read all the same, and nothing times NaN is NaN."""
+    batch = ContinuousBatch(model, StaticPasses(model, most=2, room=30))
+    broken = model.prefill_prefix(torch.full((4, WIDTH), math.nan))
+    branch = batch.speak(broken, [1], GREEDY, MOST)
+    batch.step()
+    with pytest.raises(ModelError, match='NaN'):
+        next(branch)
+    branch.close()
+    prefix = read_prefix(model, 20)
+    assert_equal(speak(batch, prefix, QUESTIONS[:2], 5), model, prefix, QUESTIONS[:2])
+
+
+def test_what_cannot_be_made_is_said_once_and_answers_are_plain(model, monkeypatch, caplog):
+    fail_to_make(monkeypatch, RuntimeError('no compiler\nand much more'))
+    caplog.set_level(logging.INFO)
+    batch = ContinuousBatch(model, StaticPasses(model, most=4, room=30, is_compiled=True))
+    for tokens in (20, 10):
+        prefix = read_prefix(model, tokens)
+        assert_equal(speak(batch, prefix, QUESTIONS, 5), model, prefix, QUESTIONS)
+    assert batch.decoding == 'plain, not compiled: RuntimeError: no compiler'
+    assert [record.levelname for record in caplog.records] == ['WARNING']
+    assert 'no passes of a fixed form (RuntimeError: no compiler)' in caplog.text
+    assert batch._cache.capacity == 0, 'nothing is held for them'
+
+
+def test_passes_that_compute_something_else_are_not_used(model, monkeypatch):
+    def off(plain):
+        return lambda *given: (plain(*given)[0] + 0.5, plain(*given)[1])
+
+    monkeypatch.setattr(static_passes, '_compiled', off)
+    batch = ContinuousBatch(model, StaticPasses(model, most=4, room=30, is_compiled=True))
+    assert 'its logits are 0.5 from those of a plain pass' in batch.decoding
+    prefix = read_prefix(model, 20)
+    assert_equal(speak(batch, prefix, QUESTIONS, 5), model, prefix, QUESTIONS)
+
+
+def test_a_device_that_is_full_ends_the_answer_and_not_the_passes(model, monkeypatch):
+    batch = ContinuousBatch(model, StaticPasses(model, most=4, room=30))
+    prefix = read_prefix(model, 20)
+    branch = batch.speak(prefix, [1, 2], GREEDY, MOST)
+    batch.step()
+    assert next(branch)
+    with monkeypatch.context() as patch:
+        patch.setattr(model.llama.model.layers[1], 'forward', _out_of_memory)
+        with pytest.raises(torch.OutOfMemoryError):
+            batch.step()
+    batch.clear()
+    assert batch.decoding == 'graph'
+    assert_equal(speak(batch, prefix, QUESTIONS, 5), model, prefix, QUESTIONS)
+
+
+def _out_of_memory(*_: object, **__: object):
+    raise torch.OutOfMemoryError('full')
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='this machine has no CUDA device')
+@pytest.mark.parametrize('is_compiled', [False, True], ids=['graph', 'compiled'])
+def test_captured_passes_say_what_plain_ones_say(is_compiled, monkeypatch):
+    model = small_language_model().cuda()
+    batch = ContinuousBatch(model, StaticPasses(model, 4, 30, is_compiled=is_compiled))
+    monkeypatch.setattr('flash_vstream_ros.core.growing_cache._BLOCK', 1)
+    for tokens in (17, 60):
+        prefix = read_prefix(model, tokens)
+        for count in (1, 3):
+            said = speak(batch, prefix, QUESTIONS[:count], 20)
+            assert_equal(said, model, prefix, QUESTIONS[:count])
+    assert batch.decoding == ('compiled' if is_compiled else 'graph')
+
+
+def test_tokens_see_their_own_segment_and_those_before_it():
+    owners = torch.tensor([1, 1, 2, 3, static_passes.NOBODY])
+    lines = torch.tensor([[2, 3], [1, 1], [1, 2]])  # own, and two before it; a column a token
+    hidden = static_passes.hide(owners, lines, torch.float32)
+    assert (hidden == 0).tolist() == [
+        [True, True, True, False, False],
+        [True, True, True, True, False],
+    ]
+    assert hidden.min() == torch.finfo(torch.float32).min
+    assert max(map(max, QUESTIONS)) < VOCABULARY
