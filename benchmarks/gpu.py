@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole model at full size with random weights, on a machine with a GPU; needs no ROS.
 
-python3 benchmarks/gpu.py                                   # 7B, bfloat16, 17 GB of GPU memory
+python3 benchmarks/gpu.py                                   # 7B, bfloat16, 16 GiB of GPU memory
 python3 benchmarks/gpu.py --device cpu --size tiny --quick  # does it run at all?
 """
 
@@ -9,7 +9,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -238,8 +238,11 @@ def measure(
     bench = Bench(random_vstream(size, device, dtype), dtype, rates, rounds)
     wait_for(device)
     figures = [*rates.figures(), Figure('making the model', time.perf_counter() - started, 's')]
-    figures += bench.measure_perception()
-    figures += bench.measure_memory()
+    for is_captured in (False, True) if device.type == 'cuda' else (False,):
+        bench.vstream.encoder.captures = is_captured
+        found = [*bench.measure_perception(), *bench.measure_memory()]
+        end = ', captured' if is_captured else ''
+        figures += [replace(figure, name=figure.name + end) for figure in found]
     figures += bench.measure_answers()
     figures += bench.measure_decoding()
     return figures + (bench.measure_peaks(frames) if device.type == 'cuda' else [])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws the plots of docs/performance.md from results/: `python3 benchmarks/plot.py`."""
 
+import argparse
 import json
 import re
 import sys
@@ -21,11 +22,13 @@ Figures = dict[str, dict[str, Any]]
 
 def main() -> int:
     """Draw all of them into one picture."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     pyplot = import_pyplot()
-    figure, axes = pyplot.subplots(1, 3, figsize=(14, 4), layout='constrained')
+    figure, axes = pyplot.subplots(1, 4, figsize=(18, 4), layout='constrained')
     draw_stream_length(axes[0], read('stream_length'))
     draw_answers(axes[1], read('answers'))
-    draw_quantization(axes[2], read('quantization'))
+    draw_decoding(axes[2], read('decoding'))
+    draw_quantization(axes[3], read('quantization'))
     figure.savefig(OUT, dpi=80)
     print(OUT)
     return 0
@@ -66,6 +69,15 @@ def draw_answers(axes: Any, figures: Figures) -> None:
         '8 answers\nat once': 'answers one by one / at once',
         '8 choices\nin one pass': 'choices one by one / in one pass',
     }
+    draw_times_faster(axes, figures, wanted)
+    axes.set(title='Times faster than one at a time, cold')
+
+
+def draw_times_faster(axes: Any, figures: Figures, wanted: dict[str, str]) -> None:
+    """Draw ratios of each size of model.
+
+    :param wanted: what is written below the bars, and how the names of their figures end.
+    """
     sizes = list(dict.fromkeys(name.split(' parameters')[0] for name in figures))
     for place, size in enumerate(sizes):
         values = [
@@ -74,8 +86,18 @@ def draw_answers(axes: Any, figures: Figures) -> None:
         ]
         bars(axes, place, len(sizes), values, f'{size} parameters', '{:.1f}x')
     axes.set_xticks(range(len(wanted)), list(wanted))
-    axes.set(title='Times faster than one at a time, cold')
     axes.legend()
+
+
+def draw_decoding(axes: Any, figures: Figures) -> None:
+    """How many times faster compiled passes are."""
+    wanted = {
+        'one answer,\nagainst plain': 'tokens: plain / compiled',
+        '8 at once,\nagainst plain': 'at once: plain / compiled',
+        'one answer, against\ntransformers.generate': 'transformers.generate / compiled',
+    }
+    draw_times_faster(axes, figures, wanted)
+    axes.set(title='Compiled passes: times faster')
 
 
 def draw_quantization(axes: Any, figures: Figures) -> None:

@@ -16,7 +16,7 @@ from flash_vstream_ros.core.tunables import check_tunables, is_server_url, tunab
 
 FLOAT_TYPES = ('float32', 'bfloat16', 'float16')
 QUANTIZATIONS = ('none', 'int8', 'nf4')
-DECODINGS = ('auto', 'plain', 'graph', 'compiled')
+DECODINGS = ('plain', 'graph', 'compiled')
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,9 @@ class FrameHandlerConfig:
         'type of the encoder; auto: float16 on CUDA, float32 on the CPU',
         choices=('auto', *FLOAT_TYPES),
     )
+    cuda_graphs: bool = tunable(
+        False, 'capture encoder passes and writes of the memory as CUDA graphs, on a GPU'
+    )
     sample_rate: float = tunable(
         1.0,
         'frames memorised per second of stamp time; 0: all of them. The published model was '
@@ -236,9 +239,9 @@ class QuestionHandlerConfig:
         8, 'questions answered at once, a token of each in a pass', minimum=1, maximum=64
     )
     decoding: str = tunable(
-        'auto',
+        'plain',
         'how those passes are run; graph: captured as CUDA graphs; compiled: by torch.compile, '
-        'which takes a minute or more at the first start; auto: graph on CUDA, plain on the CPU',
+        'which takes a minute or more at the first start',
         choices=DECODINGS,
     )
     default_timeout: float = tunable(
@@ -280,11 +283,11 @@ class QuestionHandlerConfig:
 
     def __post_init__(self) -> None:
         check_tunables(self)
-        for name, local in (('quantization', ('none',)), ('decoding', ('auto', 'plain'))):
-            if self.decoder_url and getattr(self, name) not in local:
+        for name, local in (('quantization', 'none'), ('decoding', 'plain')):
+            if self.decoder_url and getattr(self, name) != local:
                 raise ValueError(
-                    f'{name}: expected {" or ".join(local)} with decoder_url, whose server has '
-                    f'the weights, got {getattr(self, name)!r}'
+                    f'{name}: expected {local} with decoder_url, whose server has the weights, '
+                    f'got {getattr(self, name)!r}'
                 )
         if self.decoder_model and not self.decoder_url:
             raise ValueError('decoder_url: expected a server for decoder_model, got none')

@@ -9,7 +9,6 @@ which is what a token costs. A question joins before any pass and leaves after a
 import itertools
 import weakref
 from collections.abc import Sequence
-from math import isnan
 
 import torch
 from torch import Tensor
@@ -47,6 +46,7 @@ class ContinuousBatch:
         self.clear()
         if static is not None:
             static.warm_up(self._cache)
+            self._begin_anew()
 
     @property
     def decoding(self) -> str:
@@ -71,13 +71,12 @@ class ContinuousBatch:
         if self._static is not None:
             self._static.release()
         self._cache = GrowingCache(self._model.llama.config.num_hidden_layers)
-        self._is_spoilt = False  # NaN in the cache reaches whoever reads all of it
 
     def _begin_anew(self) -> None:
         """Forget all, but keep the buffers that passes were made for, if they are no giants."""
         is_static = self._static is not None and not self._static.fault
-        is_kept = is_static and not self._is_spoilt
-        if is_kept and 0 < self._cache.capacity <= self._model.context:
+        is_fit = 0 < self._cache.capacity <= self._model.context and self._cache.is_even
+        if is_static and is_fit:
             self._forget()
             self._cache.empty()
         else:
@@ -127,11 +126,9 @@ class ContinuousBatch:
         read = iter(self._read([text for _, own in texts for text in own]))
         found = [branch.see([next(read) for _ in own]) for branch, own in texts]
         if found:
-            values = torch.cat(found).tolist()  # one wait for the device
-            self._is_spoilt |= any(map(isnan, values))
-            told = iter(values)
+            values = iter(torch.cat(found).tolist())  # one wait for the device
             for (branch, _), own in zip(texts, found, strict=True):
-                branch.note([next(told) for _ in own])
+                branch.note([next(values) for _ in own])
 
     def _next_texts(self) -> list[tuple[Branch, list[Text]]]:
         """What the next pass reads: of all answers or as many as fit; the others come next."""

@@ -48,17 +48,14 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype
     return getattr(torch, dtype)
 
 
-def resolve_decoding(decoding: str, device: torch.device) -> str:
-    """Name -> ``plain``, ``graph`` or ``compiled``; ``auto`` is ``graph`` on CUDA, else ``plain``.
+def check_decoding(decoding: str, device: torch.device) -> None:
+    """Check that passes can be run this way on a device.
 
     :raises ValueError: no such way, or not on this device.
     """
     if decoding not in DECODINGS:
         raise ValueError(f'decoding: expected one of {list(DECODINGS)}, got {decoding!r}')
-    if decoding == 'auto':
-        return 'graph' if device.type == 'cuda' else 'plain'
     if decoding == 'graph' and device.type != 'cuda':
         raise ValueError(
             f'decoding: graph needs a CUDA device, this is {device}; choose plain or compiled'
         )
-    return decoding

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encoder: camera frames -> CLIP feature maps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -9,10 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
+from flash_vstream_ros.core.cuda_graphs import try_capture
+
 # Of OpenAI's CLIP, on pixel values of 0 to 1, RGB.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
+_MOST_GRAPHS = 4  # of as many numbers of frames; the room each computes in stays taken
 LONGEST = 8  # a frame's long edge in short ones; what lies beyond is cut off first
 
 Frames = np.ndarray | Tensor | Sequence[np.ndarray | Tensor]
@@ -24,7 +28,11 @@ class Encoder(nn.Module):
     :param config: of the whole tower.
     :param select_layer: index into the tower's hidden states, -2 for the published model: the
         output of the last layer but one.
+
+    Where ``captures`` is set, passes on a GPU are captured as CUDA graphs.
     """
+
+    captures = False
 
     def __init__(self, config: CLIPVisionConfig, select_layer: int = -2) -> None:
         super().__init__()
@@ -38,6 +46,8 @@ class Encoder(nn.Module):
         self.side = config.image_size // config.patch_size
         self.width = config.hidden_size
         self.tower = CLIPVisionModel(kept)
+        # By the number of frames; the pixels that a graph reads, and what starts it.
+        self._captured: dict[int, tuple[Tensor, Callable[[], Tensor] | None]] = {}
 
     def restore_buffers(self, device: torch.device) -> None:
         """Make anew what no checkpoint holds: the numbers of the positions."""
@@ -55,7 +65,33 @@ class Encoder(nn.Module):
         """
         if len(frames) == 0:
             raise ValueError('frames: expected at least one frame, got none')
-        return self.encode(torch.stack([self.preprocess(frame) for frame in frames]))
+        pixels = torch.stack([self.preprocess(frame) for frame in frames])
+        return self._encode_captured(pixels) if self._may_capture else self.encode(pixels)
+
+    @property
+    def _may_capture(self) -> bool:
+        return self.captures and self.tower.device.type == 'cuda'
+
+    def _apply(self, *given: object, **options: object) -> 'Encoder':
+        """Move the weights: what was captured reads them where they were."""
+        self._captured.clear()
+        return super()._apply(*given, **options)
+
+    def _encode_captured(self, pixels: Tensor) -> Tensor:
+        """Encode as a CUDA graph, one for each of the first numbers of frames that come."""
+        count = len(pixels)
+        if count not in self._captured:
+            if len(self._captured) == _MOST_GRAPHS:
+                return self.encode(pixels)
+            given = pixels.clone()
+            encode = partial(self.encode, given)
+            replay = try_capture(encode, pixels.device, f'an encoder pass of {count}')
+            self._captured[count] = (given, replay)
+        given, replay = self._captured[count]
+        if replay is None:
+            return self.encode(pixels)
+        given.copy_(pixels)
+        return replay().clone()  # the next pass writes into the same place
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Encode preprocessed frames; differentiable.
@@ -77,7 +113,7 @@ class Encoder(nn.Module):
         :raises ValueError: another shape or type.
         """
         pixels = self.square(frame)
-        mean, std = (pixels.new_tensor(v).view(3, 1, 1) for v in (CLIP_MEAN, CLIP_STD))
+        mean, std = _colours(pixels.device)
         return (pixels / 255.0 - mean) / std
 
     def square(self, frame: np.ndarray | Tensor) -> Tensor:
@@ -98,7 +134,10 @@ class Encoder(nn.Module):
             raise ValueError(
                 f'frame: expected (H, W, 3) uint8 RGB, got {tuple(pixels.shape)} {pixels.dtype}'
             )
-        pixels = pixels.to(self.tower.device).permute(2, 0, 1)[None].float()  # (1, 3, H, W)
+        device = self.tower.device
+        if device.type == 'cuda' and not pixels.is_cuda:
+            pixels = pixels.pin_memory()  # else the host would wait for the device here
+        pixels = pixels.to(device, non_blocking=True).permute(2, 0, 1)[None].float()
         size = self.image_size
         short = min(pixels.shape[2:])
         pixels = _centre(pixels, (short * LONGEST, short * LONGEST))  # no camera; bounds the cost
@@ -107,6 +146,13 @@ class Encoder(nn.Module):
             resized = (size * height // short, size * width // short)
             pixels = functional.interpolate(pixels, resized, mode='bicubic', antialias=True)
         return _centre(pixels, (size, size))[0].round().clamp(0, 255)
+
+
+@cache
+def _colours(device: torch.device) -> tuple[Tensor, Tensor]:
+    """CLIP's mean and standard deviation, (3, 1, 1) each; sent to a device once."""
+    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (CLIP_MEAN, CLIP_STD))
+    return mean, std
 
 
 def _centre(pixels: Tensor, size: tuple[int, int]) -> Tensor:

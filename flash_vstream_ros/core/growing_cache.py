@@ -6,6 +6,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 _BLOCK = 256  # tokens; what a cache grows by at least
+_STEP = 64  # tokens; kernels are quickest on whole multiples
 
 
 class _GrowingLayer(DynamicLayer):
@@ -42,7 +43,13 @@ class _GrowingLayer(DynamicLayer):
         for buffer in self.buffers:
             torch.index_select(buffer, 2, places, out=scratch)
             buffer[:, :, : len(places)] = scratch
-        self.show(len(places))
+        self.drop(len(places))
+
+    def drop(self, length: int) -> None:
+        """Hold so many tokens and no trace of those behind them, which may be NaN."""
+        for kept in (self.keys, self.values):
+            kept[:, :, length:].zero_()
+        self.show(length)
 
     def new_scratch(self, length: int) -> Tensor:
         """Memory for so many of its keys, or of its values."""
@@ -103,8 +110,9 @@ class GrowingCache(Cache):
         """Make room for so many more; something must have been appended before."""
         if not self.has_room(tokens):
             length = self.get_seq_length() + tokens
+            capacity = -(-(length + max(_BLOCK, length // 4)) // _STEP) * _STEP
             for layer in self.layers:
-                layer.grow(length + max(_BLOCK, length // 4))
+                layer.grow(capacity)
 
     def append(self, layers: tuple[tuple[Tensor, Tensor], ...]) -> None:
         """Append keys and values that were computed elsewhere, a pair per layer."""
@@ -133,4 +141,5 @@ class GrowingCache(Cache):
 
     def empty(self) -> None:
         """Drop all tokens; the room for them stays."""
-        self.advance(-self.get_seq_length())
+        for layer in self.layers:
+            layer.drop(0)

@@ -27,7 +27,7 @@ from flash_vstream_ros.core.checkpoint import Modules, load_checkpoint
 from flash_vstream_ros.core.checkpoint_files import CheckpointError, resolve_folder
 from flash_vstream_ros.core.config import QuestionHandlerConfig
 from flash_vstream_ros.core.continuous_batch import ContinuousBatch
-from flash_vstream_ros.core.devices import resolve_decoding, resolve_device, resolve_dtype
+from flash_vstream_ros.core.devices import check_decoding, resolve_device, resolve_dtype
 from flash_vstream_ros.core.encoder import Frames
 from flash_vstream_ros.core.language_model import GREEDY, Prefix, Sampling
 from flash_vstream_ros.core.prefix_cache import PrefixCache
@@ -40,6 +40,8 @@ from flash_vstream_ros.core.star_memory import StarMemory
 from flash_vstream_ros.core.static_passes import StaticPasses
 
 logger = logging.getLogger(__name__)
+
+_CONVERSATION = 256  # tokens of questions and answers that there is room for from the start
 
 
 class FlashVStream:
@@ -117,18 +119,18 @@ class FlashVStream:
         """Make a batch for several answers at once.
 
         :param most: answers at once for which passes are made, where they are made at all.
-        :param decoding: ``plain``; ``graph``, captured as CUDA graphs; ``compiled`` by
-            ``torch.compile``, which takes a minute or more the first time; or ``auto``. What
-            cannot be had is logged, and ``plain`` it is.
+        :param decoding: ``plain``; ``graph``, captured as CUDA graphs; or ``compiled`` by
+            ``torch.compile``, which takes a minute or more the first time. What cannot be had is
+            logged, and ``plain`` it is.
         :raises ValueError: no such way of decoding, or not on this device.
         """
         self._need(self.language_model, 'language')
         if isinstance(self.language_model, RemoteDecoder):
             return RemoteBatch(self.language_model)
-        decoding = resolve_decoding(decoding, self.device)
+        check_decoding(decoding, self.device)
         if decoding == 'plain':
             return ContinuousBatch(self.language_model)
-        room = len(self.prompt.before_memory()) + self.geometry.tokens
+        room = len(self.prompt.before_memory()) + self.geometry.tokens + _CONVERSATION
         is_compiled = decoding == 'compiled'
         passes = StaticPasses(self.language_model, most, room, is_compiled=is_compiled)
         return ContinuousBatch(self.language_model, passes)
@@ -136,12 +138,17 @@ class FlashVStream:
     def new_memory(self) -> StarMemory:
         """Make an empty memory for one stream."""
         self._need(self.attention, 'vision')
-        return StarMemory(self.geometry, self.attention, self.encoder_id, self.device)
+        memory = StarMemory(self.geometry, self.attention, self.encoder_id, self.device)
+        memory.captures = self.encoder.captures
+        return memory
 
     def load_memory(self, path: str | os.PathLike) -> StarMemory:
         """Read a saved memory, which goes on as if never stopped; see :meth:`StarMemory.load`."""
         self._need(self.attention, 'vision')
-        return StarMemory.load(path, self.geometry, self.attention, self.encoder_id, self.device)
+        about = (self.geometry, self.attention, self.encoder_id, self.device)
+        memory = StarMemory.load(path, *about)
+        memory.captures = self.encoder.captures
+        return memory
 
     def encode(self, frames: Frames) -> Tensor:
         """Encode frames.

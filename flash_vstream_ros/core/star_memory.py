@@ -4,7 +4,7 @@
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from numbers import Integral
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from flash_vstream_ros.core.abstract_memory import AbstractMemory, SemanticAttention
 from flash_vstream_ros.core.config import MemoryGeometry
+from flash_vstream_ros.core.cuda_graphs import try_capture
 from flash_vstream_ros.core.feature_buffer import FeatureBuffer
 from flash_vstream_ros.core.memory_file import MemoryFileError, read_memory_file, write_memory_file
 from flash_vstream_ros.core.memory_state import state_fault
@@ -28,13 +29,17 @@ class StarMemory(nn.Module):
 
     Time and bytes of a write and a read do not depend on how many frames were ever written. All
     arithmetic is float32. A write synchronises nothing with the host; on a GPU it is one fixed
-    series of kernels.
+    series of kernels, which may be captured as a CUDA graph at the first one.
 
     :param geometry: the sizes.
     :param attention: the checkpoint's semantic attention, float32 on ``device``; not copied.
     :param encoder_id: fingerprint of encoder weights and geometry, copied into every snapshot.
     :param device: where the state lives.
+
+    Where ``captures`` is set, writes on a GPU are captured.
     """
+
+    captures = False
 
     def __init__(
         self,
@@ -45,6 +50,8 @@ class StarMemory(nn.Module):
     ) -> None:
         super().__init__()
         self.geometry = geometry
+        self._is_tried = False
+        self._replay: Callable[[], None] | None = None
         self.encoder_id = encoder_id
         self._attention = (attention,)  # in a tuple: weights are no state of the memory
         g, width = geometry, geometry.feature_width
@@ -78,10 +85,16 @@ class StarMemory(nn.Module):
     def __deepcopy__(self, memo: dict) -> 'StarMemory':
         """Branch the stream: a copy goes its own way, so it has a ``memory_id`` of its own."""
         copy = StarMemory(self.geometry, self._attention[0], self.encoder_id, self.frames.device)
+        copy.captures = self.captures
         copy.load_state_dict(self.state_dict())
         copy.newest_stamp_ns = self.newest_stamp_ns
         memo[id(self)] = copy
         return copy
+
+    def _apply(self, *given: object, **options: object) -> 'StarMemory':
+        """Move the state, as to another device: what was captured writes where it was."""
+        self._replay, self._is_tried = None, False
+        return super()._apply(*given, **options)
 
     @property
     def frames_written(self) -> int:
@@ -109,12 +122,14 @@ class StarMemory(nn.Module):
             )
         self._check_stamp(stamp_ns)
         stamp_ns = int(stamp_ns)
+        if self._may_capture and not self._is_tried:
+            self._capture()
         self._feature.copy_(feature)
         if self._feature.device.type == 'cpu' and not fits_float16(self._feature):
             raise ValueError(_refusal(stamp_ns))
         self._stamp_ns.fill_(stamp_ns)
         try:
-            self._commit()
+            (self._replay or self._commit)()
         except Exception:
             # Parts of the memory may know the frame and others not: no read of it would be true.
             self.reset()
@@ -131,6 +146,17 @@ class StarMemory(nn.Module):
                 f'stamp_ns: expected a stamp after the newest one, {self.newest_stamp_ns}, got '
                 f'{stamp_ns}; reset the memory to begin a new stream'
             )
+
+    @property
+    def _may_capture(self) -> bool:
+        return self.captures and self.frames.is_cuda
+
+    def _capture(self) -> None:
+        """Capture the commit of a frame that is refused: it leaves the memory as it was."""
+        refused_ns, self._is_tried = self.refused_ns.clone(), True
+        self._feature.fill_(torch.nan)
+        self._replay = try_capture(self._commit, self.frames.device, 'the write of a memory')
+        self.refused_ns.copy_(refused_ns)
 
     def _commit(self) -> None:
         """Write ``_feature`` at ``_stamp_ns``: the whole algorithm, on the device alone."""

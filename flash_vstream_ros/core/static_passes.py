@@ -15,10 +15,10 @@ from time import perf_counter
 
 import torch
 from torch import Tensor
-from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 from transformers import LlamaForCausalLM
 from transformers.cache_utils import Cache, DynamicLayer
 
+from flash_vstream_ros.core.cuda_graphs import capture
 from flash_vstream_ros.core.growing_cache import GrowingCache
 from flash_vstream_ros.core.language_model import LanguageModel, likeliest_of
 
@@ -103,7 +103,8 @@ class StaticPasses:
 
     What cannot be made here is said once, and passes of any form (``None``) are left to do it.
 
-    :param most: tokens of a pass; fewer are filled up, but for a single one.
+    :param most: tokens of a pass. A graph is captured of 1, 2, 4 and so on, and what is fewer is
+        filled up; a compiled pass reads just as many as there are.
     :param room: tokens of a cache that passes are made for before anybody asks.
     :param is_compiled: by ``torch.compile``, which takes a minute or more at first and is kept for
         the next start; on a CUDA device passes are captured as graphs either way.
@@ -113,17 +114,18 @@ class StaticPasses:
         self, model: LanguageModel, most: int, room: int, *, is_compiled: bool = False
     ) -> None:
         self._model = model
-        self._sizes = sorted({1, most})
         self._room = room
         self._device = model.llama.get_input_embeddings().weight.device
         self._is_captured = self._device.type == 'cuda'
+        self._sizes = doubled(most) if self._is_captured else range(1, most + 1)
         self._plain = self._function = partial(_read, model.llama)
         self.kind = 'compiled' if is_compiled else 'graph'
         if is_compiled:
             self._function = _compiled(self._plain)
-        self._passes: dict[int, Pass] = {}
+        self._passes: dict[int, Pass | None] = {}  # None: there was no room for it
         self._told: dict[int, _Told] = {}
         self._owners: _Told | None = None
+        self._compared: set[int] = set()
         self.fault = ''
 
     def size_for(self, tokens: int) -> int:
@@ -138,18 +140,22 @@ class StaticPasses:
 
     @torch.no_grad()
     def warm_up(self, cache: GrowingCache) -> None:
-        """Make all passes before anybody asks.
+        """Make passes before anybody asks.
 
-        :param cache: that nothing was put into yet.
+        :param cache: that nothing was put into yet; what it holds afterwards means nothing.
         """
         started = perf_counter()
         empty = self._model.prefill_prefix(self._model.embed([0]))
         cache.append(empty.layers)
-        cache.reserve(self._room + sum(self._sizes))
-        for size in self._sizes:
-            lines = torch.zeros(_LINES, size, dtype=torch.int64)
-            self.read(lines, torch.zeros(cache.get_seq_length() + size, dtype=torch.int64), cache)
-        cache.empty()
+        sizes = self._sizes if self._is_captured else self._sizes[:2]  # 2: as any above
+        cache.reserve(self._room + sum(sizes))
+        owners = torch.zeros(1, dtype=torch.int64)
+        for size in sizes:  # each token sees the first one and itself
+            own = torch.arange(1, 1 + size)
+            nothing = torch.zeros_like(own)
+            owners = torch.cat([owners, own])
+            if self.read(torch.stack([own, own, own, nothing, nothing]), owners, cache) is None:
+                break
         if not self.fault:
             logger.info('decoding %s: ready in %.1f s', self.kind, perf_counter() - started)
 
@@ -170,11 +176,22 @@ class StaticPasses:
         if not size or not cache.is_even:
             return None
         self._tell(size, lines, owners, cache.capacity)
-        if size not in self._passes and not self._make(size, cache.buffers):
+        try:
+            if size not in self._passes:
+                self._passes[size] = self._make(size, cache.buffers)
+            run = self._passes[size]
+            found = None if run is None else run()
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, there is another way
+            found = None
+            self._give_up(error)
+        if found is None:
             return None
-        logits, likeliest = self._passes[size]()
+        logits, likeliest = found
         cache.advance(count)
-        return logits[:count], likeliest[:count]
+        # The next replay writes into the same place.
+        return logits[:count].clone() if self._is_captured else logits, likeliest[:count]
 
     def _tell(self, size: int, lines: Tensor, owners: Tensor, capacity: int) -> None:
         """Tell the device what to read."""
@@ -193,31 +210,43 @@ class StaticPasses:
         told.send()
         self._owners.send()
 
-    def _make(self, size: int, buffers: Buffers) -> bool:
-        """Make a pass. Returns whether it can be used."""
+    def _make(self, size: int, buffers: Buffers) -> Pass | None:
+        """Make a pass; None: there is no room for it beside all else, as long as this cache is."""
         told, owners = self._told[size].device, self._owners.device
         given = (told[:_LINES], told[_LINES], owners, buffers)
         if self.kind == 'compiled':
-            for tensor in (owners, *(each for pair in buffers for each in pair)):
-                torch._dynamo.mark_dynamic(tensor, min(tensor.dim() - 1, 2))
-        try:
-            made = partial(self._function, *given)
+            _leave_open(size, *given)
+        made = partial(self._function, *given)
+        if self._is_captured:
+            try:
+                made = capture(made, self._device)
+            except torch.OutOfMemoryError as error:
+                logger.warning('no room for a CUDA graph of %d tokens: %s', size, error)
+                return None
+        if size not in self._compared:
+            expected = self._plain(*given)[0].clone()
             if self._is_captured:
-                made = _captured(made, self._device)
-            _compare(made()[0], self._plain(*given)[0], self._model.llama.dtype)
-        except torch.OutOfMemoryError:
-            raise  # it is the question's, and of today
-        except Exception as error:  # noqa: BLE001 - whatever it is, there is another way
-            what = str(error).strip().partition('\n')[0]
-            self.fault = f'{type(error).__name__}: {what}'
-            self.release()
-            logger.warning('no passes of a fixed form (%s); tokens come by plain ones', self.fault)
-            return False
-        self._passes[size] = made
-        return True
+                made()[0].fill_(torch.nan)  # a graph of nothing would leave what was there
+            _compare(made()[0], expected, self._model.llama.dtype)
+            self._compared.add(size)
+        return made
+
+    def _give_up(self, error: Exception) -> None:
+        what = str(error).strip().partition('\n')[0]
+        self.fault = f'{type(error).__name__}: {what}'
+        self.release()
+        logger.warning('no passes of a fixed form (%s); tokens come by plain ones', self.fault)
+
+
+def doubled(most: int) -> list[int]:
+    """1, 2, 4 and so on, and the most."""
+    return sorted({2**n for n in range(most.bit_length())} | {most})
 
 
 def _compiled(function: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., object]:
+    # Here, because it is torch's own affair and plain passes need none of it.
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
     if os.environ.get(_CACHE_VARIABLE) in (None, default_cache_dir()):
         # Not where torch has it, in /tmp, which the next boot may clear.
         home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
@@ -225,25 +254,15 @@ def _compiled(function: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., o
     return torch.compile(function, fullgraph=True, options={'compile_threads': 1})
 
 
-def _captured(function: Pass, device: torch.device) -> Pass:
-    """Capture what a function starts on a CUDA device, to be started as a whole."""
-    with torch.cuda.device(device):
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(2):  # what libraries set up at their first call is not to be captured
-                function()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        # Of this thread only: a frame handler may be at work in another one.
-        with torch.cuda.graph(graph, capture_error_mode='thread_local'):
-            outputs = function()
-
-    def replay() -> tuple[Tensor, Tensor]:
-        graph.replay()
-        return outputs
-
-    return replay
+def _leave_open(
+    size: int, lines: Tensor, places: Tensor, owners: Tensor, buffers: Buffers
+) -> None:
+    """Let what is compiled serve any capacity of the cache, and any number of tokens above one."""
+    open_sizes = [(owners, 0), *((buffer, 2) for pair in buffers for buffer in pair)]
+    if size > 1:  # torch.compile takes a size of 1 for a case of its own
+        open_sizes += [(lines, 1), (places, 0)]
+    for tensor, dimension in open_sizes:
+        torch._dynamo.mark_dynamic(tensor, dimension)
 
 
 def _compare(found: Tensor, expected: Tensor, dtype: torch.dtype) -> None:

@@ -34,7 +34,7 @@ class Answering:
     before the next. Where a pass of several fails, those that have said nothing yet are answered
     one after the other, as all are with a size of 1.
 
-    :param batch: None with a size of 1.
+    :param batch: None: one after the other.
     :param start: begins an answer, in a batch or (None) alone; it answers itself, and returns
         None, where there is nothing to compute.
     :param finish: called with each answer.

@@ -57,6 +57,7 @@ class FrameHandler:
         self._vstream = FlashVStream.from_pretrained(
             config.model, config.device, config.dtype, parts=('vision',)
         )
+        self._vstream.encoder.captures = config.cuda_graphs
         self._sampler = FrameSampler(config.sample_rate)
         self.counts: Counter[str] = Counter()
         self._lock = threading.Lock()  # guards the sampler and the two below

@@ -81,7 +81,8 @@ class Prefilling:
         began = time.monotonic()
         self._vstream.prepare(snapshot)
         if self._vstream.device.type == 'cuda':  # the work, not its launch, is what it takes
-            torch.cuda.synchronize(self._vstream.device)
+            # Of this stream alone: all may not be waited for while another thread captures.
+            torch.cuda.current_stream(self._vstream.device).synchronize()
         return time.monotonic() - began
 
     def _note(self, job: Job) -> None:

@@ -14,7 +14,6 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from flash_vstream_ros.action import Ask as AskAction
 from flash_vstream_ros.core.answer import Answer as ModelAnswer
 from flash_vstream_ros.core.config import QuestionHandlerConfig
-from flash_vstream_ros.core.devices import resolve_decoding
 from flash_vstream_ros.core.language_model import Sampling
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.quoting import quote
@@ -95,10 +94,9 @@ class QuestionHandler:
     def _new_batch(self) -> Batch | None:
         """Make a batch; of one as well for a server, which must not be waited for, or passes."""
         config = self._config
-        decoding = resolve_decoding(config.decoding, self._vstream.device)
-        if config.batch_size == 1 and decoding == 'plain' and not config.decoder_url:
+        if config.batch_size == 1 and config.decoding == 'plain' and not config.decoder_url:
             return None
-        return self._vstream.new_batch(config.batch_size, decoding)
+        return self._vstream.new_batch(config.batch_size, config.decoding)
 
     def activate(self) -> None:
         """Answer questions."""

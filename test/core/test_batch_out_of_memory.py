@@ -63,7 +63,8 @@ def test_who_is_being_answered_goes_on_wherever_the_joining_of_another_fails(
     model, prefixes, has_dead, is_static, monkeypatch
 ):
     """A layer that was longer than another one spoilt the answers of all."""
-    monkeypatch.setattr('flash_vstream_ros.core.growing_cache._BLOCK', 1)  # it grows as it joins
+    for name in ('_BLOCK', '_STEP'):  # it grows as it joins
+        monkeypatch.setattr(f'flash_vstream_ros.core.growing_cache.{name}', 1)
     expected = [
         token for token, _ in itertools.islice(model.speak(prefixes[0], [1, 2], GREEDY, MOST), 9)
     ]

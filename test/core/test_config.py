@@ -92,7 +92,9 @@ def test_a_mistyped_url_is_refused_by_name(url):
 
 @pytest.mark.parametrize(('name', 'value'), [('quantization', 'nf4'), ('decoding', 'compiled')])
 def test_what_is_of_weights_that_a_server_has_is_refused(name, value):
-    with pytest.raises(ValueError, match=f"{name}: expected .* with decoder_url, .* got '{value}'"):
+    with pytest.raises(
+        ValueError, match=f"{name}: expected .* with decoder_url, .* got '{value}'"
+    ):
         QuestionHandlerConfig(decoder_url='http://server:8000/v1', **{name: value})
 
 

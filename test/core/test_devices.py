@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from flash_vstream_ros.core.devices import (
+    check_decoding,
     multiplies_bfloat16,
-    resolve_decoding,
     resolve_device,
     resolve_dtype,
 )
@@ -81,21 +81,15 @@ def test_a_type_that_no_model_runs_in_is_refused(dtype):
 
 
 @pytest.mark.parametrize(
-    ('decoding', 'device', 'expected'),
-    [
-        ('auto', CPU, 'plain'),
-        ('auto', CUDA, 'graph'),
-        ('plain', CUDA, 'plain'),
-        ('compiled', CPU, 'compiled'),
-        ('graph', CUDA, 'graph'),
-    ],
+    ('decoding', 'device'),
+    [('plain', CPU), ('plain', CUDA), ('compiled', CPU), ('compiled', CUDA), ('graph', CUDA)],
 )
-def test_decoding_follows_the_device_where_it_is_not_named(decoding, device, expected):
-    assert resolve_decoding(decoding, device) == expected
+def test_passes_run_in_every_way_that_a_device_has(decoding, device):
+    check_decoding(decoding, device)
 
 
 def test_a_way_of_decoding_that_cannot_be_had_is_refused():
     with pytest.raises(ValueError, match='decoding: graph needs a CUDA device, this is cpu'):
-        resolve_decoding('graph', CPU)
+        check_decoding('graph', CPU)
     with pytest.raises(ValueError, match=r"decoding: expected one of .*'compiled'.*, got 'fast'"):
-        resolve_decoding('fast', CPU)
+        check_decoding('fast', CPU)
