@@ -16,9 +16,10 @@ def describe_machine(device: torch.device = CPU) -> dict[str, str]:
 
     :param device: described too where it is a GPU.
     """
+    name = _read('/proc/cpuinfo', 'model name') or platform.machine()
     cores = len(os.sched_getaffinity(0))
     machine = {
-        'CPU': f'{_read("/proc/cpuinfo", "model name") or platform.machine()}, {cores} cores',
+        'CPU': f'{name}, {cores} cores, {torch.backends.cpu.get_cpu_capability()}',
         'memory': f'{_total_memory_gb():.0f} GB',
         'system': f'{platform.system()} {platform.machine()}, Python {platform.python_version()}',
         'torch': f'{torch.__version__}, {torch.get_num_threads()} threads',
