@@ -65,42 +65,47 @@ def measure_decoding(
     :param fast: a batch of :meth:`FlashVStream.new_batch` whose passes have a fixed form.
     :param target: of how many times faster it is than ``transformers.generate``.
     """
+    kind = fast.decoding
+    contenders = _contenders(vstream, fast, tokens)
+    said = {name: call() for name, call in contenders.items()}
+    times = interleave(contenders, rounds, warm_up=1, device=vstream.device)
+    what = f'{label}: {tokens} tokens'
+    all_ = f'{what} of {len(PLACES)} answers'
+    differ = (said['plain'] != said[kind]) + sum(
+        a != b for a, b in zip(said['all plain'], said[f'all {kind}'], strict=True)
+    )
+    generate = 'transformers.generate'
+    return [
+        milliseconds(f'{what} by {generate}', times['generate']),
+        *(milliseconds(f'{what}, {name}', times[name]) for name in ('plain', kind)),
+        ratio(f'{what}: {generate} / plain', times['generate'], times['plain']),
+        ratio(f'{what}: {generate} / {kind}', times['generate'], times[kind], **target),
+        ratio(f'{what}: plain / {kind}', times['plain'], times[kind]),
+        *(
+            milliseconds(f'{all_} at once, {name}', times[f'all {name}'])
+            for name in ('plain', kind)
+        ),
+        ratio(f'{all_} at once: plain / {kind}', times['all plain'], times[f'all {kind}']),
+        Figure(f'{label}: {kind} answers that differ from plain ones', differ, 'answers'),
+    ]
+
+
+def _contenders(
+    vstream: FlashVStream, fast: ContinuousBatch, tokens: int
+) -> dict[str, Callable[[], list[list[int]]]]:
+    """What says so many tokens to one question, and to several at once, by name."""
     snapshot = filled_memory(vstream).snapshot()
     vstream.prepare(snapshot)
     kind, plain = fast.decoding, vstream.new_batch()
     questions = [f'What is on the {place} table?' for place in PLACES]
     one = QUESTIONS[:1]
-    contenders: dict[str, Callable[[], list[list[int]]]] = {
+    return {
         'generate': partial(_generate, vstream, snapshot, one[0], tokens),
         'plain': partial(_speak, vstream, plain, snapshot, one, tokens),
         kind: partial(_speak, vstream, fast, snapshot, one, tokens),
         'all plain': partial(_speak, vstream, plain, snapshot, questions, tokens),
         f'all {kind}': partial(_speak, vstream, fast, snapshot, questions, tokens),
     }
-    said = {name: call() for name, call in contenders.items()}
-    seconds = interleave(contenders, rounds, warm_up=1, device=vstream.device)
-    what, count = f'{label}: {tokens} tokens', len(questions)
-    differ = (said['plain'] != said[kind]) + sum(
-        a != b for a, b in zip(said['all plain'], said[f'all {kind}'], strict=True)
-    )
-    return [
-        milliseconds(f'{what} by transformers.generate', seconds['generate']),
-        milliseconds(f'{what}, plain', seconds['plain']),
-        milliseconds(f'{what}, {kind}', seconds[kind]),
-        ratio(f'{what}: transformers.generate / plain', seconds['generate'], seconds['plain']),
-        ratio(
-            f'{what}: transformers.generate / {kind}', seconds['generate'], seconds[kind], **target
-        ),
-        ratio(f'{what}: plain / {kind}', seconds['plain'], seconds[kind]),
-        milliseconds(f'{what} of {count} answers at once, plain', seconds['all plain']),
-        milliseconds(f'{what} of {count} answers at once, {kind}', seconds[f'all {kind}']),
-        ratio(
-            f'{what} of {count} answers at once: plain / {kind}',
-            seconds['all plain'],
-            seconds[f'all {kind}'],
-        ),
-        Figure(f'{label}: {kind} answers that differ from plain ones', differ, 'answers'),
-    ]
 
 
 def _speak(

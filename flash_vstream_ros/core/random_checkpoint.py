@@ -56,9 +56,23 @@ def published_config(size: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     if size not in SIZES:
         raise ValueError(f'size: expected one of {list(SIZES)}, got {size!r}')
+    width, layers, heads, image_size, patch_size = _VISION[size]
+    vision = {
+        'model_type': 'clip_vision_model',
+        'hidden_size': width,
+        'intermediate_size': 4 * width,
+        'num_hidden_layers': layers,
+        'num_attention_heads': heads,
+        'image_size': image_size,
+        'patch_size': patch_size,
+        'hidden_act': 'quick_gelu',
+    }
+    return _language_config(size, width), vision
+
+
+def _language_config(size: str, vision_width: int) -> dict[str, Any]:
     width, layers, heads, inner, vocabulary = _LANGUAGE[size]
-    vision_width, vision_layers, vision_heads, image_size, patch_size = _VISION[size]
-    config = {
+    return {
         'architectures': ['VStreamLlamaForCausalLM'],
         'model_type': 'vstream',
         'hidden_size': width,
@@ -88,17 +102,6 @@ def published_config(size: str) -> tuple[dict[str, Any], dict[str, Any]]:
         'video_sample_type': 'weighted_kmeans',
         'tokenizer_model_max_length': 2048,
     }
-    vision = {
-        'model_type': 'clip_vision_model',
-        'hidden_size': vision_width,
-        'intermediate_size': 4 * vision_width,
-        'num_hidden_layers': vision_layers,
-        'num_attention_heads': vision_heads,
-        'image_size': image_size,
-        'patch_size': patch_size,
-        'hidden_act': 'quick_gelu',
-    }
-    return config, vision
 
 
 def make_random_checkpoint(

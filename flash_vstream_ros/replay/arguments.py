@@ -86,47 +86,17 @@ def add_replay(verbs: Any) -> None:
 
 
 def _add_tunables(parser: argparse.ArgumentParser) -> None:
-    _add_tunable(
-        parser,
-        '--rate',
-        FrameHandlerConfig,
-        'sample_rate',
-        'HZ',
-        'frames memorised per second of the recording; 0: all of them',
-    )
+    rate = 'frames memorised per second of the recording; 0: all of them'
+    _add_tunable(parser, '--rate', FrameHandlerConfig, 'sample_rate', 'HZ', rate)
     add_batch(parser, 8, 'frames encoded at once; 1: as on the robot, to the last bit')
-    _add_tunable(
-        parser,
-        '--device',
-        FrameHandlerConfig,
-        'device',
-        'D',
-        'torch device, as cpu or cuda:0; auto: CUDA if present',
-    )
-    _add_tunable(
-        parser,
-        '--dtype',
-        FrameHandlerConfig,
-        'dtype',
-        'T',
-        'auto, float32, bfloat16 or float16; auto: float16 on CUDA, else float32',
-    )
-    _add_tunable(
-        parser,
-        '--quantization',
-        QuestionHandlerConfig,
-        'quantization',
-        'Q',
-        'of the weights of the language model: none, int8 or nf4 (4 bits)',
-    )
-    _add_tunable(
-        parser,
-        '--max-new-tokens',
-        QuestionHandlerConfig,
-        'max_new_tokens',
-        'N',
-        'tokens of an answer at most, where its question does not say',
-    )
+    device = 'torch device, as cpu or cuda:0; auto: CUDA if present'
+    _add_tunable(parser, '--device', FrameHandlerConfig, 'device', 'D', device)
+    dtype = 'auto, float32, bfloat16 or float16; auto: float16 on CUDA, else float32'
+    _add_tunable(parser, '--dtype', FrameHandlerConfig, 'dtype', 'T', dtype)
+    bits = 'of the weights of the language model: none, int8 or nf4 (4 bits)'
+    _add_tunable(parser, '--quantization', QuestionHandlerConfig, 'quantization', 'Q', bits)
+    most = 'tokens of an answer at most, where its question does not say'
+    _add_tunable(parser, '--max-new-tokens', QuestionHandlerConfig, 'max_new_tokens', 'N', most)
 
 
 def _add_questions(parser: argparse.ArgumentParser) -> None:
