@@ -5,7 +5,6 @@ The parts that need a GPU are tested on one; what is around them with a capture 
 """
 
 import copy
-import logging
 
 import pytest
 import torch
@@ -114,8 +113,7 @@ def test_what_cannot_be_captured_is_said_once_and_done_all_the_same(
     for memory in (captured, plain):
         fill(memory, recurring_scenes(12))
     assert_same(captured.snapshot(), plain.snapshot())
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    assert f'no CUDA graph for the write of a memory ({error})' in caplog.text
+    assert caplog.text.count(f'no CUDA graph for the write of a memory ({error})') == 1
 
 
 def test_a_memory_that_moves_and_a_copy_are_captured_anew(captures, captured):
@@ -166,7 +164,7 @@ def test_an_encoder_that_cannot_be_captured_encodes(encoder, monkeypatch, caplog
     found = [encoder(frames) for _ in range(3)]
     monkeypatch.setattr(encoder, 'captures', False)
     assert all(torch.equal(each, encoder(frames)) for each in found)
-    assert len(caplog.records) == 1
+    assert caplog.text.count('no CUDA graph for an encoder pass of 2') == 1
 
 
 @needs_gpu

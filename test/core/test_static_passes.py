@@ -187,7 +187,7 @@ def _out_of_memory(*_: object, **__: object):
     raise torch.OutOfMemoryError('full')
 
 
-def test_a_pass_that_fails_later_is_given_up_and_the_answer_goes_on(model, monkeypatch, caplog):
+def test_a_pass_that_fails_later_is_given_up_and_the_answer_goes_on(model, caplog):
     batch = ContinuousBatch(model, StaticPasses(model, most=2, room=30))
     prefix = read_prefix(model, 20)
     branch = batch.speak(prefix, [1, 2], GREEDY, MOST)
@@ -199,7 +199,7 @@ def test_a_pass_that_fails_later_is_given_up_and_the_answer_goes_on(model, monke
         said.append(next(branch))
     assert_equal([said], model, prefix, [[1, 2]])
     assert batch.decoding == 'plain, not graph: ZeroDivisionError: division by zero'
-    assert len(caplog.records) == 1
+    assert caplog.text.count('tokens come by plain ones') == 1
 
 
 def test_tokens_see_their_own_segment_and_those_before_it():

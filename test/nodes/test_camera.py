@@ -11,6 +11,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from robots import S, SpunNode, image_message, picture, wait_until
 from sensor_msgs.msg import CompressedImage, Image
 
+from flash_vstream_ros.nodes import camera
 from flash_vstream_ros.nodes.environment import camera_environment, fastdds_profile_path
 from flash_vstream_ros.nodes.topic_graph import published_images
 
@@ -254,7 +255,7 @@ def test_images_lost_on_their_way_are_noticed_and_the_remedy_is_said(spun, said)
     assert said_so or 'no image arrives' in said()
     if said_so:
         lost, of = map(int, said_so.groups())
-        assert of / 2 < lost <= of <= sent
+        assert camera.LOST_SHARE * of < lost <= of <= sent
     remedy = f'FASTDDS_DEFAULT_PROFILES_FILE={fastdds_profile_path()}'
     assert said().count(remedy) == 1, 'one fault, said once'
 
