@@ -137,7 +137,9 @@ class Encoder(nn.Module):
         device = self.tower.device
         if device.type == 'cuda' and not pixels.is_cuda:
             pixels = pixels.pin_memory()  # else the host would wait for the device here
-        pixels = pixels.to(device, non_blocking=True).permute(2, 0, 1)[None].float()
+        pixels = (
+            pixels.to(device, non_blocking=device.type == 'cuda').permute(2, 0, 1)[None].float()
+        )
         size = self.image_size
         short = min(pixels.shape[2:])
         pixels = _centre(pixels, (short * LONGEST, short * LONGEST))  # no camera; bounds the cost
