@@ -51,10 +51,7 @@ class ContinuousBatch:
     @property
     def decoding(self) -> str:
         """How its passes are run: ``plain``, ``graph`` or ``compiled``, and why not, if not."""
-        if self._static is None:
-            return 'plain'
-        fault = self._static.fault
-        return f'plain, not {self._static.kind}: {fault}' if fault else self._static.kind
+        return 'plain' if self._static is None else self._static.state
 
     def __len__(self) -> int:
         """Answers on their way."""
@@ -79,6 +76,7 @@ class ContinuousBatch:
         if is_static and is_fit:
             self._forget()
             self._cache.empty()
+            self._static.begin_anew()
         else:
             self.clear()
 

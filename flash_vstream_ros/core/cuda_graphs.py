@@ -28,14 +28,16 @@ def capture(function: Callable[[], Outputs], device: torch.device) -> Callable[[
         stream, current = _stream_of(torch.cuda.current_device()), torch.cuda.current_stream()
         stream.wait_stream(current)
         # Around the capture as well: one that fails does not leave its stream by itself.
-        with torch.cuda.stream(stream):
-            for _ in range(_WARM_UP):
-                function()
-            graph = torch.cuda.CUDAGraph()
-            # Of this thread only: others of the process may be at work on the device.
-            with torch.cuda.graph(graph, stream=stream, capture_error_mode='thread_local'):
-                outputs = function()
-        current.wait_stream(stream)
+        try:
+            with torch.cuda.stream(stream):
+                for _ in range(_WARM_UP):
+                    function()
+                graph = torch.cuda.CUDAGraph()
+                # Of this thread only: others of the process may be at work on the device.
+                with torch.cuda.graph(graph, stream=stream, capture_error_mode='thread_local'):
+                    outputs = function()
+        finally:
+            current.wait_stream(stream)  # a call that failed may have begun something
 
     def replay() -> Outputs:
         graph.replay()

@@ -47,8 +47,8 @@ class _GrowingLayer(DynamicLayer):
 
     def drop(self, length: int) -> None:
         """Hold so many tokens and no trace of those behind them, which may be NaN."""
-        for kept in (self.keys, self.values):
-            kept[:, :, length:].zero_()
+        for buffer in self.buffers:  # all of it: a pass may have written behind what is held
+            buffer[:, :, length:].zero_()
         self.show(length)
 
     def new_scratch(self, length: int) -> Tensor:

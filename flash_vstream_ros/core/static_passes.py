@@ -119,14 +119,20 @@ class StaticPasses:
         self._is_captured = self._device.type == 'cuda'
         self._sizes = doubled(most) if self._is_captured else range(1, most + 1)
         self._plain = self._function = partial(_read, model.llama)
-        self.kind = 'compiled' if is_compiled else 'graph'
-        if is_compiled:
-            self._function = _compiled(self._plain)
+        self._kind = 'compiled' if is_compiled else 'graph'
         self._passes: dict[int, Pass | None] = {}  # None: there was no room for it
         self._told: dict[int, _Told] = {}
         self._owners: _Told | None = None
-        self._compared: set[int] = set()
         self.fault = ''
+
+    @property
+    def state(self) -> str:
+        """``graph`` or ``compiled``, and where that is not so, why."""
+        if self.fault:
+            return f'plain, not {self._kind}: {self.fault}'
+        without = [str(size) for size, made in self._passes.items() if made is None]
+        no_room = f', plain for want of room: {", ".join(without)} tokens' if without else ''
+        return self._kind + no_room
 
     def size_for(self, tokens: int) -> int:
         """Tokens of the pass that reads so many; 0: there is none."""
@@ -138,6 +144,10 @@ class StaticPasses:
         self._told.clear()
         self._owners = None
 
+    def begin_anew(self) -> None:
+        """Try again what there was no room for: others may have left the device."""
+        self._passes = {size: made for size, made in self._passes.items() if made is not None}
+
     @torch.no_grad()
     def warm_up(self, cache: GrowingCache) -> None:
         """Make passes before anybody asks.
@@ -145,6 +155,16 @@ class StaticPasses:
         :param cache: that nothing was put into yet; what it holds afterwards means nothing.
         """
         started = perf_counter()
+        try:
+            self._warm_up(cache)
+        except Exception as error:  # noqa: BLE001 - plain passes may do, also on a full device
+            self._give_up(error)
+        if not self.fault:
+            logger.info('decoding %s: ready in %.1f s', self.state, perf_counter() - started)
+
+    def _warm_up(self, cache: GrowingCache) -> None:
+        if self._kind == 'compiled':
+            self._function = partial(_compiled(_read), self._model.llama)
         empty = self._model.prefill_prefix(self._model.embed([0]))
         cache.append(empty.layers)
         sizes = self._sizes if self._is_captured else self._sizes[:2]  # 2: as any above
@@ -156,8 +176,6 @@ class StaticPasses:
             owners = torch.cat([owners, own])
             if self.read(torch.stack([own, own, own, nothing, nothing]), owners, cache) is None:
                 break
-        if not self.fault:
-            logger.info('decoding %s: ready in %.1f s', self.kind, perf_counter() - started)
 
     def read(
         self, lines: Tensor, owners: Tensor, cache: GrowingCache
@@ -211,10 +229,10 @@ class StaticPasses:
         self._owners.send()
 
     def _make(self, size: int, buffers: Buffers) -> Pass | None:
-        """Make a pass; None: there is no room for it beside all else, as long as this cache is."""
+        """Make a pass; None: there is no room for it beside all else, for now."""
         told, owners = self._told[size].device, self._owners.device
         given = (told[:_LINES], told[_LINES], owners, buffers)
-        if self.kind == 'compiled':
+        if self._kind == 'compiled':
             _leave_open(size, *given)
         made = partial(self._function, *given)
         if self._is_captured:
@@ -223,12 +241,10 @@ class StaticPasses:
             except torch.OutOfMemoryError as error:
                 logger.warning('no room for a CUDA graph of %d tokens: %s', size, error)
                 return None
-        if size not in self._compared:
-            expected = self._plain(*given)[0].clone()
-            if self._is_captured:
-                made()[0].fill_(torch.nan)  # a graph of nothing would leave what was there
-            _compare(made()[0], expected, self._model.llama.dtype)
-            self._compared.add(size)
+        expected = self._plain(*given)[0]
+        if self._is_captured:
+            made()[0].fill_(torch.nan)  # a graph of nothing would leave what was there
+        _compare(made()[0], expected, self._model.llama.dtype)
         return made
 
     def _give_up(self, error: Exception) -> None:

@@ -1,40 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Passes that are captured as CUDA graphs, on a GPU and as far as that goes without one."""
 
+import math
+
 import pytest
 import torch
+from captures import Captured
 from conversations import MOST, QUESTIONS, assert_equal, grow_by, read_prefix, speak
-from language_models import small_language_model
+from language_models import WIDTH, small_language_model
 
 from flash_vstream_ros.core import static_passes
 from flash_vstream_ros.core.continuous_batch import ContinuousBatch
-from flash_vstream_ros.core.language_model import GREEDY, LanguageModel
+from flash_vstream_ros.core.language_model import GREEDY, LanguageModel, ModelError
 from flash_vstream_ros.core.static_passes import StaticPasses
 
 
 @pytest.fixture(scope='module')
 def model() -> LanguageModel:
     return small_language_model()
-
-
-class Captured:
-    """As a capture does, without a device: the same outputs each time."""
-
-    def __init__(self, error=None) -> None:
-        self.sizes, self.error = [], error
-
-    def __call__(self, function, device):
-        outputs = function()
-        self.sizes.append(len(outputs[0]))
-        if self.error is not None:
-            raise self.error
-
-        def replay():
-            for output, found in zip(outputs, function(), strict=True):
-                output.copy_(found)
-            return outputs
-
-        return replay
 
 
 def captured_batch(model, monkeypatch, captures, most=5) -> ContinuousBatch:
@@ -48,13 +31,13 @@ def captured_batch(model, monkeypatch, captures, most=5) -> ContinuousBatch:
 
 def test_graphs_are_captured_of_few_sizes_and_filled_up(model, monkeypatch):
     batch = captured_batch(model, monkeypatch, captures := Captured())
-    assert captures.sizes == [1, 2, 4, 5]
+    assert [len(each[0]) for each in captures.outputs] == [1, 2, 4, 5]
     prefix = read_prefix(model, 20)
     for count in (1, 2, 3, 5):
         questions = [[1 + n, 2] for n in range(count)]
         assert_equal(speak(batch, prefix, questions, 8), model, prefix, questions)
         assert batch.tokens == 0
-    assert captures.sizes == [1, 2, 4, 5]
+    assert captures.count == 4
     scored = batch.score_each(prefix, [3], [[1], [2, 4]])  # one token: read by such a pass
     speaker = batch.speak(prefix, [3], GREEDY, MOST)
     batch.step()
@@ -65,20 +48,40 @@ def test_graphs_are_captured_of_few_sizes_and_filled_up(model, monkeypatch):
     assert next(speaker)
 
 
-def test_where_a_graph_has_no_room_tokens_are_plain_until_the_cache_is_another(
+def test_where_a_graph_has_no_room_tokens_are_plain_until_the_next_conversation(
     model, monkeypatch, caplog
 ):
     captures = Captured(torch.OutOfMemoryError('full'))
     batch = captured_batch(model, monkeypatch, captures, most=1)
     prefix = read_prefix(model, 20)
-    assert_equal(speak(batch, prefix, QUESTIONS[:1], 9), model, prefix, QUESTIONS[:1])
-    assert captures.sizes == [1], 'not tried for each token'
+    branch = batch.speak(prefix, QUESTIONS[0], GREEDY, MOST)
+    said = []
+    for _ in range(9):
+        batch.step()
+        said.append(next(branch))
+    assert batch.decoding == 'graph, plain for want of room: 1 tokens'
+    branch.close()
+    assert_equal([said], model, prefix, QUESTIONS[:1])
+    assert captures.count == 2, 'at the start and in the conversation, not for each token'
     assert 'no room for a CUDA graph of 1 tokens: full' in caplog.text
-    assert batch.decoding == 'graph'
     captures.error = None
-    batch.clear()
     assert_equal(speak(batch, prefix, QUESTIONS[:1], 9), model, prefix, QUESTIONS[:1])
-    assert captures.sizes == [1, 1]
+    assert captures.count == 3
+    assert batch.decoding == 'graph'
+
+
+def test_nan_of_what_fills_a_graph_up_is_gone_once_all_have_left(model, monkeypatch):
+    """It is written behind all that the cache holds."""
+    batch = captured_batch(model, monkeypatch, Captured())
+    broken = model.prefill_prefix(torch.full((9, WIDTH), math.nan))
+    branches = [batch.speak(broken, [1 + n], GREEDY, MOST) for n in range(3)]  # of a graph of 4
+    batch.step()
+    for branch in branches:
+        with pytest.raises(ModelError, match='NaN'):
+            next(branch)
+        branch.close()
+    prefix = read_prefix(model, 4)
+    assert_equal(speak(batch, prefix, QUESTIONS[:2], 4), model, prefix, QUESTIONS[:2])
 
 
 def test_a_graph_of_nothing_is_noticed(model, monkeypatch):

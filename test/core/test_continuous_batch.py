@@ -7,6 +7,7 @@ from itertools import islice
 
 import pytest
 import torch
+from conversations import grow_by
 from language_models import VOCABULARY, WIDTH, small_language_model
 
 from flash_vstream_ros.core import continuous_batch, language_model
@@ -35,8 +36,10 @@ def prefixes(model):
 @pytest.fixture(params=['plain', 'static'])
 def batch(request, model):
     """Passes as they come, and tokens of answers in passes of a fixed form."""
-    static = StaticPasses(model, most=8, room=40) if request.param == 'static' else None
-    return ContinuousBatch(model, static)
+    if request.param == 'plain':
+        return ContinuousBatch(model)
+    grow_by(8, request.getfixturevalue('monkeypatch'))
+    return ContinuousBatch(model, StaticPasses(model, most=8, room=40))
 
 
 def question(seed: int) -> list[int]:

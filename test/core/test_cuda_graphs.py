@@ -8,6 +8,7 @@ import copy
 
 import pytest
 import torch
+from captures import Captured
 from memory_samples import S, assert_same, fill, make_memory, recurring_scenes, state_bits
 
 from flash_vstream_ros.core import cuda_graphs
@@ -19,24 +20,6 @@ CPU = torch.device('cpu')
 needs_gpu = pytest.mark.skipif(
     not torch.cuda.is_available(), reason='this machine has no CUDA device'
 )
-
-
-class Captured:
-    """As a capture does, without a device: some calls to warm up, then outputs in one place."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __call__(self, function, device):
-        self.count += 1
-        for _ in range(3):
-            outputs = function()
-
-        def replay():
-            found = function()
-            return found if found is None else outputs.copy_(found)
-
-        return replay
 
 
 def fail(error):

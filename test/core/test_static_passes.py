@@ -15,6 +15,7 @@ from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from flash_vstream_ros.core import static_passes
 from flash_vstream_ros.core.continuous_batch import ContinuousBatch
+from flash_vstream_ros.core.growing_cache import GrowingCache
 from flash_vstream_ros.core.language_model import GREEDY, LanguageModel, ModelError
 from flash_vstream_ros.core.static_passes import StaticPasses
 
@@ -120,8 +121,9 @@ def test_buffers_stay_between_conversations_but_for_giants(model, monkeypatch):
     assert_equal(speak(batch, prefix, QUESTIONS[:2], 5), model, prefix, QUESTIONS[:2])
 
 
-def test_nan_is_gone_once_all_have_left(model):
+def test_nan_is_gone_once_all_have_left(model, monkeypatch):
     """What is hidden is read all the same, and nothing times NaN is NaN."""
+    grow_by(8, monkeypatch)
     batch = ContinuousBatch(model, StaticPasses(model, most=2, room=30))
     broken = model.prefill_prefix(torch.full((4, WIDTH), math.nan))
     branch = batch.speak(broken, [1], GREEDY, MOST)
@@ -134,7 +136,8 @@ def test_nan_is_gone_once_all_have_left(model):
     assert_equal(speak(batch, prefix, QUESTIONS[:2], 5), model, prefix, QUESTIONS[:2])
 
 
-def test_buffers_that_a_full_device_left_uneven_are_not_kept(model):
+def test_buffers_that_a_full_device_left_uneven_are_not_kept(model, monkeypatch):
+    grow_by(8, monkeypatch)
     batch = ContinuousBatch(model, StaticPasses(model, most=2, room=30))
     branch = batch.speak(read_prefix(model, 9), [1], GREEDY, MOST)
     batch._cache.layers[0].grow(batch._cache.capacity + 1)
@@ -145,6 +148,7 @@ def test_buffers_that_a_full_device_left_uneven_are_not_kept(model):
 
 
 def test_what_cannot_be_made_is_said_once_and_answers_are_plain(model, monkeypatch, caplog):
+    grow_by(8, monkeypatch)
     fail_to_make(monkeypatch, RuntimeError('no compiler\nand much more'))
     caplog.set_level(logging.INFO)
     batch = ContinuousBatch(model, StaticPasses(model, most=4, room=30, is_compiled=True))
@@ -155,6 +159,16 @@ def test_what_cannot_be_made_is_said_once_and_answers_are_plain(model, monkeypat
     assert [record.levelname for record in caplog.records] == ['WARNING']
     assert 'no passes of a fixed form (RuntimeError: no compiler)' in caplog.text
     assert batch._cache.capacity == 0, 'nothing is held for them'
+
+
+def test_a_device_that_is_full_from_the_start_leaves_plain_passes(model, monkeypatch, caplog):
+    with monkeypatch.context() as patch:
+        patch.setattr(GrowingCache, 'reserve', _out_of_memory)
+        batch = ContinuousBatch(model, StaticPasses(model, most=4, room=30))
+    assert batch.decoding == 'plain, not graph: OutOfMemoryError: full'
+    assert caplog.text.count('tokens come by plain ones') == 1
+    prefix = read_prefix(model, 20)
+    assert_equal(speak(batch, prefix, QUESTIONS, 5), model, prefix, QUESTIONS)
 
 
 def test_passes_that_compute_something_else_are_not_used(model, monkeypatch):
