@@ -33,12 +33,21 @@ def speak(batch, prefix, questions, count):
     return said
 
 
-def assert_equal(said, model, prefix, questions, tolerance=1e-4):
+def alone(model, prefix, ids, count):
+    """Say so many tokens without a batch."""
+    return list(itertools.islice(model.speak(prefix, ids, GREEDY, MOST), count))
+
+
+def assert_said(said, expected):
+    assert [token for token, _ in said] == [token for token, _ in expected]
+    values = [value for _, value in said]
+    assert values == pytest.approx([value for _, value in expected], abs=1e-4)
+
+
+def assert_equal(said, model, prefix, questions):
+    """Whether each question was told what it is told without a batch."""
     for tokens, ids in zip(said, questions, strict=True):
-        expected = list(itertools.islice(model.speak(prefix, ids, GREEDY, MOST), len(tokens)))
-        assert [token for token, _ in tokens] == [token for token, _ in expected]
-        values = [value for _, value in expected]
-        assert [value for _, value in tokens] == pytest.approx(values, abs=tolerance)
+        assert_said(tokens, alone(model, prefix, ids, len(tokens)))
 
 
 def grow_by(tokens, monkeypatch):

@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 import torch
+from conversations import MOST, alone, grow_by
 from language_models import WIDTH, small_language_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -12,7 +13,6 @@ from flash_vstream_ros.core.continuous_batch import ContinuousBatch
 from flash_vstream_ros.core.language_model import GREEDY
 from flash_vstream_ros.core.static_passes import StaticPasses
 
-MOST = 10_000  # tokens
 TOKENS = (17, 9)  # of the memories: that of the running answer, that of the one that joins
 
 
@@ -63,11 +63,8 @@ def test_who_is_being_answered_goes_on_wherever_the_joining_of_another_fails(
     model, prefixes, has_dead, is_static, monkeypatch
 ):
     """A layer that was longer than another one spoilt the answers of all."""
-    for name in ('_BLOCK', '_STEP'):  # it grows as it joins
-        monkeypatch.setattr(f'flash_vstream_ros.core.growing_cache.{name}', 1)
-    expected = [
-        token for token, _ in itertools.islice(model.speak(prefixes[0], [1, 2], GREEDY, MOST), 9)
-    ]
+    grow_by(1, monkeypatch)  # it grows as it joins
+    expected = [token for token, _ in alone(model, prefixes[0], [1, 2], 9)]
     for after in itertools.count():
         batch = ContinuousBatch(model, StaticPasses(model, 2, 1) if is_static else None)
         running = batch.speak(prefixes[0], [1, 2], GREEDY, MOST)
@@ -88,7 +85,5 @@ def test_who_is_being_answered_goes_on_wherever_the_joining_of_another_fails(
         assert joined is None
         joined = batch.speak(prefixes[1], [4, 5], GREEDY, MOST)
         found = speak_on(batch, joined, 5)
-        assert found == [
-            t for t, _ in itertools.islice(model.speak(prefixes[1], [4, 5], GREEDY, MOST), 5)
-        ]
+        assert found == [token for token, _ in alone(model, prefixes[1], [4, 5], 5)]
     assert after > 4, 'both layers have grown'

@@ -3,19 +3,16 @@
 
 import math
 import random
-from itertools import islice
 
 import pytest
 import torch
-from conversations import grow_by
+from conversations import MOST, alone, assert_said, grow_by
 from language_models import VOCABULARY, WIDTH, small_language_model
 
 from flash_vstream_ros.core import continuous_batch, language_model
 from flash_vstream_ros.core.continuous_batch import ContinuousBatch
 from flash_vstream_ros.core.language_model import GREEDY, LanguageModel, ModelError, Sampling
 from flash_vstream_ros.core.static_passes import StaticPasses
-
-MOST = 10_000  # tokens
 
 
 @pytest.fixture(scope='module')
@@ -45,16 +42,6 @@ def batch(request, model):
 def question(seed: int) -> list[int]:
     draw = random.Random(seed)
     return [draw.randrange(VOCABULARY) for _ in range(draw.randint(1, 9))]
-
-
-def alone(model, prefix, ids, count):
-    return list(islice(model.speak(prefix, ids, GREEDY, MOST), count))
-
-
-def assert_said(said, expected):
-    assert [token for token, _ in said] == [token for token, _ in expected]
-    values = [value for _, value in said]
-    assert values == pytest.approx([value for _, value in expected], abs=1e-4)
 
 
 @pytest.mark.parametrize('size', [1, 2, 8])
