@@ -147,6 +147,7 @@ class MachineFacts:
     middleware: str
     domain_id: int
     discovery_range: str
+    participants: frozenset[int]  # ids of Fast DDS' participants in this domain, on this machine
     shm_total: int | None  # bytes of /dev/shm; None where there is none
     shm_free: int
     disks: Mapping[str, int]  # folder -> bytes free

@@ -16,6 +16,9 @@ from flash_vstream_ros.nodes.doctor_facts import Device, MachineFacts, ModelFact
 from flash_vstream_ros.nodes.doctor_processes import PROC, find_programs, relevant
 
 SHARED_MEMORY = Path('/dev/shm')
+UDP_SOCKETS = Path('/proc/net/udp')
+# Ports of a participant (RTPS 9.6.1.1): 7400 + 250 domain + 10 + 2 id, and the next one.
+FIRST_PORT, PORTS, PORTS_OF_A_DOMAIN = 7410, 240, 250
 PACKAGES = ('flash_vstream_ros', 'rclpy', 'torch', 'transformers', 'numpy')
 GPU_TIMEOUT_S = 10.0
 
@@ -35,6 +38,7 @@ def see_machine(middleware: str, domain_id: int, memories: Iterable[str]) -> Mac
         middleware=middleware,
         domain_id=domain_id,
         discovery_range=os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET'),
+        participants=_participants(domain_id),
         shm_total=shm.total if shm else None,
         shm_free=shm.free if shm else 0,
         disks=_disks(memories),
@@ -102,6 +106,17 @@ def _versions() -> Mapping[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _participants(domain_id: int) -> frozenset[int]:
+    """Ids of the participants that listen on this machine, by the ports that RTPS gives them."""
+    try:
+        rows = UDP_SOCKETS.read_text().splitlines()[1:]
+    except OSError:
+        return frozenset()
+    first = FIRST_PORT + PORTS_OF_A_DOMAIN * domain_id
+    ports = {int(row.split()[1].rpartition(':')[2], 16) - first for row in rows}
+    return frozenset(port // 2 for port in ports if 0 <= port < PORTS)
 
 
 def _disks(memories: Iterable[str]) -> Mapping[str, int]:

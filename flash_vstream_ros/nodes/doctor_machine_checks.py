@@ -16,6 +16,7 @@ from flash_vstream_ros.nodes.doctor_facts import (
 from flash_vstream_ros.nodes.environment import MALLOC_SETTINGS
 
 SEGMENT_BYTES = 64 * 2**20  # that the shipped profile takes of /dev/shm for each process
+FOUND_ON_LOCALHOST = 32  # participants that rmw_fastrtps looks for where discovery is LOCALHOST
 LITTLE_DISK = 2**30  # bytes free; and that are nearly none
 NO_DISK = 100 * 2**20
 LITTLE_GPU = 2**30  # bytes; with less a node may fail in the midst of an answer
@@ -29,6 +30,7 @@ def check_machine(facts: Facts) -> Iterator[Finding]:
     yield _check_device(facts)
     if 'fastrtps' in machine.middleware:
         yield _check_shared_memory(machine)
+        yield from _check_participants(machine)
     yield from _check_malloc(facts)
     yield from _check_disks(machine)
     where = f'ROS_DOMAIN_ID={machine.domain_id}, discovery range {machine.discovery_range}'
@@ -118,6 +120,24 @@ def _check_shared_memory(machine: MachineFacts) -> Finding:
     )
     text += f', but each process with images takes {SEGMENT_BYTES / 1e6:.0f}'
     return Finding('shared memory', WARN, text, hint)
+
+
+def _check_participants(machine: MachineFacts) -> Iterator[Finding]:
+    """Whether all processes of this machine can find each other without multicast."""
+    if machine.discovery_range != 'LOCALHOST':
+        return
+    count = len(machine.participants)
+    beyond = [number for number in machine.participants if number >= FOUND_ON_LOCALHOST]
+    text = f'{count} in domain {machine.domain_id}, of {FOUND_ON_LOCALHOST} that LOCALHOST finds'
+    if not beyond:
+        yield Finding('participants', OK, text)
+        return
+    text += f': {len(beyond)} came too late, and find no other such one'
+    hint = (
+        'run more nodes in one process (components), end what is not needed, take another '
+        'ROS_DOMAIN_ID for it, or ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET for all'
+    )
+    yield Finding('participants', WARN if len(beyond) == 1 else ERROR, text, hint)
 
 
 def _check_malloc(facts: Facts) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 import rclpy
+from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -71,6 +72,9 @@ class PrivateNode:
         self._executor.shutdown()
         if self._thread.is_alive():
             self._thread.join(JOIN_TIMEOUT_S)
+        for waitable in tuple(self.node.waitables):
+            if isinstance(waitable, ActionClient):  # rclpy leaves it, and with it the participant
+                waitable.destroy()
         self.node.destroy_node()
         if self._own_context is not None:
             self._own_context.try_shutdown()

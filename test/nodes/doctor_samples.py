@@ -62,6 +62,7 @@ MACHINE = MachineFacts(
     middleware='rmw_fastrtps_cpp',
     domain_id=0,
     discovery_range='SUBNET',
+    participants=frozenset(range(40)),
     shm_total=2**30,
     shm_free=2**29,
     disks={'/logs': 2**34},

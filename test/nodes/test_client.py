@@ -2,6 +2,7 @@
 """The client of planners against real nodes: a script, a node, coroutines, threads."""
 
 import asyncio
+import gc
 import importlib
 import subprocess
 import sys
@@ -170,6 +171,18 @@ def test_a_client_that_is_closed_ends_what_is_pending(stand_in, namespace):
     for ended in (pending, client.ask_async('And?')):
         with pytest.raises(Cancelled, match='closed'):
             ended.result()
+
+
+def test_a_client_that_is_closed_is_off_the_network(spun, namespace):
+    """Collected or not: each would be one of the 32 that a machine's discovery looks for."""
+    names = spun.node.get_node_names
+    gc.disable()
+    try:
+        with VStreamClient(namespace=namespace):
+            wait_until(lambda: 'vstream_client' in names(), 'the client is seen')
+        wait_until(lambda: 'vstream_client' not in names(), 'the client is gone')
+    finally:
+        gc.enable()
 
 
 def test_the_end_of_the_context_ends_what_is_pending(namespace):

@@ -6,11 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from spun_nodes import SpunNode
 
 from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
 from flash_vstream_ros.nodes import doctor_machine
 from flash_vstream_ros.nodes.doctor_facts import NodeFacts, Process
-from flash_vstream_ros.nodes.doctor_machine import see_models
+from flash_vstream_ros.nodes.doctor_machine import _participants, see_models
 from flash_vstream_ros.nodes.doctor_processes import may_publish
 
 
@@ -69,3 +70,13 @@ def test_a_process_without_ros_is_nobody_s_publisher(sleeper, spun):
     """A node in a container has the number of some process outside."""
     assert not may_publish(sleeper.pid)
     assert may_publish(os.getpid()), f'{spun.node} is in it'
+
+
+def test_a_participant_is_counted_while_it_is_there(namespace):
+    domain = int(os.environ.get('ROS_DOMAIN_ID', '0'))
+    before = _participants(domain)
+    others = [SpunNode(namespace, f'other_{number}') for number in range(2)]
+    assert len(_participants(domain) - before) == 2
+    for other in others:
+        other.close()
+    assert _participants(domain) == before

@@ -169,6 +169,20 @@ def test_little_shared_memory_comes_with_how_to_have_more():
     says(with_machine(shm_total=None), 'shared memory', SKIP)
 
 
+def test_participants_that_do_not_find_each_other_are_counted():
+    """Without multicast rmw_fastrtps looks at the ports of the first 32 only."""
+
+    def with_ids(*ids: int) -> Facts:
+        return with_machine(discovery_range='LOCALHOST', participants=frozenset(ids))
+
+    says(with_ids(*range(32)), 'participants', OK, '32 in domain 0')
+    says(with_ids(0, 1, 32), 'participants', WARN, '1 came too late')
+    says(with_ids(0, 32, 33), 'participants', ERROR, '2 came too late', 'SUBNET')
+    assert not any(finding.check == 'participants' for finding in diagnose(HEALTHY))
+    another = with_machine(discovery_range='LOCALHOST', middleware='rmw_zenoh_cpp')
+    assert not any(finding.check == 'participants' for finding in diagnose(another))
+
+
 def test_a_frame_handler_without_the_malloc_settings_comes_with_them():
     kept = dict(list(MALLOC_SETTINGS.items())[1:])
     missing = next(iter(MALLOC_SETTINGS))
