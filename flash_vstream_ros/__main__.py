@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from flash_vstream_ros.core.options import add_verb
 from flash_vstream_ros.evaluation.command import add_evaluate
-from flash_vstream_ros.replay.arguments import add_replay, add_verb
+from flash_vstream_ros.replay.arguments import add_replay
 from flash_vstream_ros.replay.new_output import check_new_folder
 from flash_vstream_ros.simulator.command import add_simulate
 from flash_vstream_ros.training.command import add_assemble, add_extract, add_train
@@ -244,7 +245,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0.0 < value <= 86400.0:
-        raise argparse.ArgumentTypeError(f'expected seconds from 0 to 86400, got {text!r}')
+        raise argparse.ArgumentTypeError(f'expected seconds above 0, at most 86400, got {text!r}')
     return value
 
 

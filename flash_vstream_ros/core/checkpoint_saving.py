@@ -74,10 +74,9 @@ def write_tensors(
     except BaseException:  # of where the tensors come from
         _remove(folder, written)
         raise
-    # Of an interrupted write too
-    found = {path.name for path in folder.glob(f'{stem}-*{suffix}')}
-    found |= {path.name for path in folder.glob(f'.{index.name}.*.part')}
-    found |= {path.name for path in folder.glob('.tmp??????')}  # of safetensors
+    # Of an interrupted write too; the last ones are of safetensors
+    patterns = (f'{stem}-*{suffix}', f'.{index.name}.*.part', '.tmp??????')
+    found = {path.name for pattern in patterns for path in folder.glob(pattern)}
     _remove(folder, found - written.keys())
 
 

@@ -16,6 +16,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,22 +96,13 @@ class FlashVStream:
         answers = set(parts) & {'language', 'embeddings'}
         prompt = Prompt.from_file(folder / 'tokenizer.model') if answers else None
         modules = load_checkpoint(folder, device, dtype, parts, quantization)
-        if prompt is not None and prompt.vocabulary > modules.config.language.vocab_size:
-            raise CheckpointError(
-                f'{folder}/tokenizer.model: its {prompt.vocabulary} pieces do not fit the '
-                f'vocab_size of {modules.config.language.vocab_size} in config.json'
-            )
+        if prompt is not None:
+            _check_vocabulary(prompt, modules, folder)
         kind = '' if quantization == 'none' else f', layers in {quantization}'
         logger.info('loaded %s as %s%s', modules.report, dtype, kind)
         vstream = cls(modules, prompt, device)
         if decoder_url:
-            vstream.language_model = RemoteDecoder(
-                modules.config.language,
-                modules.language_model.llama.get_input_embeddings(),
-                decoder_url,
-                decoder_model,
-                os.environ.get(KEY_VARIABLE, ''),
-            )
+            vstream.language_model = _remote_decoder(modules, decoder_url, decoder_model)
         return vstream
 
     def new_batch(
@@ -228,30 +220,17 @@ class FlashVStream:
         :raises ValueError: the snapshot is empty or of another encoder.
         """
         started = time.perf_counter()
-        self._need(self.language_model, 'language')
         self.check_request(snapshot, question, choices, max_new_tokens)
-        question_ids = self.prompt.after_memory(question)
-        prefix_tokens = len(self.prompt.before_memory()) + snapshot.token_count
-        room = self.language_model.context - prefix_tokens - len(question_ids)
-        if room < 1:
-            raise RequestError(
-                f'question: {len(question_ids)} tokens behind {prefix_tokens} of memory do not '
-                f'fit a context of {self.language_model.context}; ask a shorter one'
-            )
-        clock = AnswerClock(started, prefix_tokens + len(question_ids))
+        question_ids, prompt_tokens, room = self._fit(snapshot, question)
+        clock = AnswerClock(started, prompt_tokens)
         stop = stop_check(cancelled, deadline)
-        reason = stop()
-        if reason:  # it waited too long: it must not cost the next one a prefill
+        if reason := stop():  # it waited too long: it must not cost the next one a prefill
             return clock.answer('', [], reason, 0.0)
         clock.prefix_ready = snapshot.key in self.prefixes
         prefix = self.prepare(snapshot)
         speaker = self.language_model if batch is None else batch
         if choices:
-            ids = [self.prompt.choice(choice) for choice in choices]
-            if max(map(len, ids)) > room:
-                raise RequestError(
-                    f'choices: expected at most {room} tokens, got {max(map(len, ids))}'
-                )
+            ids = self._choice_ids(choices, room)
             with contextlib.closing(speaker.score_each(prefix, question_ids, ids)) as scores:
                 return (yield from choose(choices, ids, scores, clock, stop))
         most = min(max_new_tokens, room)
@@ -269,6 +248,7 @@ class FlashVStream:
 
         :raises ValueError: see :meth:`stream_answer`.
         """
+        self._need(self.language_model, 'language')
         if max_new_tokens < 1:
             raise RequestError(f'max_new_tokens: expected at least 1, got {max_new_tokens}')
         if isinstance(choices, str):
@@ -277,6 +257,29 @@ class FlashVStream:
         for choice in choices or ():
             self.prompt.choice(choice)
         self._check_snapshot(snapshot)
+
+    def _fit(self, snapshot: MemorySnapshot, question: str) -> tuple[list[int], int, int]:
+        """Tokens of a question, how many its prompt has, and how many the context has behind it.
+
+        :raises RequestError: none.
+        """
+        question_ids = self.prompt.after_memory(question)
+        context, asked = self.language_model.context, len(question_ids)
+        prefix_tokens = len(self.prompt.before_memory()) + snapshot.token_count
+        room = context - prefix_tokens - asked
+        if room < 1:
+            raise RequestError(
+                f'question: {asked} tokens behind {prefix_tokens} of memory do not '
+                f'fit a context of {context}; ask a shorter one'
+            )
+        return question_ids, prefix_tokens + asked, room
+
+    def _choice_ids(self, choices: Sequence[str], room: int) -> list[list[int]]:
+        ids = [self.prompt.choice(choice) for choice in choices]
+        longest = max(map(len, ids))
+        if longest > room:
+            raise RequestError(f'choices: expected at most {room} tokens, got {longest}')
+        return ids
 
     def _check_snapshot(self, snapshot: MemorySnapshot) -> None:
         if snapshot.encoder_id != self.encoder_id:
@@ -292,3 +295,18 @@ class FlashVStream:
             raise RuntimeError(
                 f"this model was loaded without its {name} part; load it with parts=('{name}',)"
             )
+
+
+def _check_vocabulary(prompt: Prompt, modules: Modules, folder: Path) -> None:
+    words = modules.config.language.vocab_size
+    if prompt.vocabulary > words:
+        raise CheckpointError(
+            f'{folder}/tokenizer.model: its {prompt.vocabulary} pieces do not fit the '
+            f'vocab_size of {words} in config.json'
+        )
+
+
+def _remote_decoder(modules: Modules, url: str, model: str) -> RemoteDecoder:
+    embeddings = modules.language_model.llama.get_input_embeddings()
+    key = os.environ.get(KEY_VARIABLE, '')
+    return RemoteDecoder(modules.config.language, embeddings, url, model, key)

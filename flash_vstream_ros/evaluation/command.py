@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flash_vstream_ros.core.config import FrameHandlerConfig, QuestionHandlerConfig
-from flash_vstream_ros.replay.arguments import add_verb
+from flash_vstream_ros.core.options import add_tunable, add_verb, count
 
 NEEDED = 'needs matplotlib and openai: pip install -r requirements/evaluation.txt'
 EVALUATE_HELP = """\
@@ -68,36 +68,23 @@ def add_evaluate(verbs: Any) -> None:
         'OPENAI_API_KEY and OPENAI_MODEL says (default: %(default)s)',
     )
     text = 'answer the first N questions only; the report is of all answers in OUT'
-    add('--limit', type=_positive, metavar='N', help=text)
+    add('--limit', type=count, metavar='N', help=text)
     _add_tunables(parser)
-    parser.set_defaults(run=lambda arguments: _evaluate(parser, arguments))
+    parser.set_defaults(run=_evaluate)
 
 
 def _add_tunables(parser: argparse.ArgumentParser) -> None:
-    for config, name, kind, metavar, text in (
-        (FrameHandlerConfig, 'sample_rate', float, 'HZ', 'frames per second; 0: all of them'),
-        (FrameHandlerConfig, 'device', str, 'D', 'torch device; auto: CUDA if present'),
-        (FrameHandlerConfig, 'dtype', str, 'T', 'auto, float32, bfloat16 or float16'),
-        (QuestionHandlerConfig, 'quantization', str, 'Q', 'of the weights: none, int8 or nf4'),
-        (QuestionHandlerConfig, 'max_new_tokens', int, 'N', 'tokens of an answer at most'),
+    for config, name, metavar, text in (
+        (FrameHandlerConfig, 'sample_rate', 'HZ', 'frames per second; 0: all of them'),
+        (FrameHandlerConfig, 'device', 'D', 'torch device; auto: CUDA if present'),
+        (FrameHandlerConfig, 'dtype', 'T', 'auto, float32, bfloat16 or float16'),
+        (QuestionHandlerConfig, 'quantization', 'Q', 'of the weights: none, int8 or nf4'),
+        (QuestionHandlerConfig, 'max_new_tokens', 'N', 'tokens of an answer at most'),
     ):
-        parser.add_argument(
-            f'--{name.replace("_", "-")}',
-            type=kind,
-            default=getattr(config, name),
-            metavar=metavar,
-            help=f'{text} (default: %(default)s)',
-        )
+        add_tunable(parser, f'--{name.replace("_", "-")}', config, name, metavar, text)
 
 
-def _evaluate(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
-    try:
-        FrameHandlerConfig(sample_rate=arguments.sample_rate, dtype=arguments.dtype)
-        QuestionHandlerConfig(
-            max_new_tokens=arguments.max_new_tokens, quantization=arguments.quantization
-        )
-    except ValueError as error:
-        parser.error(str(error))
+def _evaluate(arguments: argparse.Namespace) -> int:
     # Only now, because it imports torch.
     from flash_vstream_ros.evaluation.job import run_evaluation
 
@@ -107,10 +94,3 @@ def _evaluate(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
         if error.name not in ('matplotlib', 'openai'):
             raise
         raise ValueError(f'{NEEDED}: {error}') from error
-
-
-def _positive(text: str) -> int:
-    value = int(text) if text.isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'expected a whole number from 1 on, got {text!r}')
-    return value

@@ -67,7 +67,6 @@ class FrameHandler:
         self._is_active, self._is_enabled = False, True
         self._worker = Worker(node)
         poses = CameraPoses(node, config.pose_frame, self._submit) if config.pose_frame else None
-        geometry = self._vstream.geometry
         self._live = LiveMemory(
             node,
             self._vstream,
@@ -75,11 +74,11 @@ class FrameHandler:
             self._submit_publishing,
             self.counts,
             self._refuse,
-            SeenFrames(geometry, poses),
+            SeenFrames(self._vstream.geometry, poses),
             StillFrames(config.still_threshold),
         )
         KeyFrames(node, self._live, self._worker)
-        self._view = MemoryView(node, self._live, self._worker, geometry)
+        self._view = MemoryView(node, self._live, self._worker, self._vstream.geometry)
         self._services = MemoryServices(
             node, config, self._live, self._worker, self._begin, self._note_not_saved
         )

@@ -14,6 +14,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from flash_vstream_ros.action import Ask as AskAction
 from flash_vstream_ros.core.answer import Answer as ModelAnswer
 from flash_vstream_ros.core.config import QuestionHandlerConfig
+from flash_vstream_ros.core.devices import check_decoding, resolve_device
 from flash_vstream_ros.core.language_model import Sampling
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.quoting import quote
@@ -45,15 +46,7 @@ class QuestionHandler:
 
     def __init__(self, node: ManagedNode, config: QuestionHandlerConfig) -> None:
         self._config = config
-        self._vstream = FlashVStream.from_pretrained(
-            config.model,
-            config.device,
-            config.dtype,
-            parts=('language',),
-            quantization=config.quantization,
-            decoder_url=config.decoder_url,
-            decoder_model=config.decoder_model,
-        )
+        self._vstream = _load(config)
         generator = torch.Generator(self._vstream.device).manual_seed(config.seed)
         self._sampling = Sampling(config.temperature, config.top_p, generator)
         self._goals: dict[bytes, PendingQuestion] = {}
@@ -86,9 +79,9 @@ class QuestionHandler:
         self._action_server = make_action_server(
             node, AskAction, 'ask', self._on_goal, self._on_cancel
         )
+        where, name = self._vstream.device, node.resolve_service_name('ask')
         node.get_logger().info(
-            f'language model for encoder {encoder_id} on {self._vstream.device} answers '
-            f'{node.resolve_service_name("ask")}'
+            f'language model for encoder {encoder_id} on {where} answers {name}'
         )
 
     def _new_batch(self) -> Batch | None:
@@ -207,6 +200,20 @@ class QuestionHandler:
         if message.status == Answer.TIMEOUT:
             message.message = pending.why_late()
         pending.finish(message)
+
+
+def _load(config: QuestionHandlerConfig) -> FlashVStream:
+    if not config.decoder_url:  # first, because weights take a while
+        check_decoding(config.decoding, resolve_device(config.device))
+    return FlashVStream.from_pretrained(
+        config.model,
+        config.device,
+        config.dtype,
+        parts=('language',),
+        quantization=config.quantization,
+        decoder_url=config.decoder_url,
+        decoder_model=config.decoder_model,
+    )
 
 
 def make_node() -> ManagedNode:

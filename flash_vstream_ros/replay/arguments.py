@@ -2,11 +2,11 @@
 """The options of the verb ``replay``. Quick to import: nothing of torch."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from flash_vstream_ros.core.config import FrameHandlerConfig, QuestionHandlerConfig
+from flash_vstream_ros.core.options import add_batch, add_tunable, add_verb
 from flash_vstream_ros.replay.questions import pair_questions, read_questions
 
 REPLAY_HELP = """\
@@ -23,35 +23,6 @@ A questions file is a list of objects; the last two keys may be left out:
   [{"at": 5.0, "question": "Is the door open?", "choices": ["yes", "no"],
     "max_new_tokens": 20}]
 """
-
-
-def add_verb(verbs: Any, name: str, summary: str, description: str) -> argparse.ArgumentParser:
-    """Add a verb to the command line.
-
-    :param summary: for the list of all verbs.
-    """
-    return verbs.add_parser(
-        name,
-        help=summary,
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-
-
-def add_batch(parser: argparse.ArgumentParser, default: int, text: str) -> None:
-    """Add the option ``--batch``, at least 1."""
-    text += ' (default: %(default)s)'
-    parser.add_argument('--batch', type=_count, default=default, metavar='N', help=text)
-
-
-def _count(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'expected at least 1, got {text}')
-    return value
 
 
 def add_replay(verbs: Any) -> None:
@@ -87,16 +58,16 @@ def add_replay(verbs: Any) -> None:
 
 def _add_tunables(parser: argparse.ArgumentParser) -> None:
     rate = 'frames memorised per second of the recording; 0: all of them'
-    _add_tunable(parser, '--rate', FrameHandlerConfig, 'sample_rate', 'HZ', rate)
+    add_tunable(parser, '--rate', FrameHandlerConfig, 'sample_rate', 'HZ', rate)
     add_batch(parser, 8, 'frames encoded at once; 1: as on the robot, to the last bit')
     device = 'torch device, as cpu or cuda:0; auto: CUDA if present'
-    _add_tunable(parser, '--device', FrameHandlerConfig, 'device', 'D', device)
+    add_tunable(parser, '--device', FrameHandlerConfig, 'device', 'D', device)
     dtype = 'auto, float32, bfloat16 or float16; auto: float16 on CUDA, else float32'
-    _add_tunable(parser, '--dtype', FrameHandlerConfig, 'dtype', 'T', dtype)
+    add_tunable(parser, '--dtype', FrameHandlerConfig, 'dtype', 'T', dtype)
     bits = 'of the weights of the language model: none, int8 or nf4 (4 bits)'
-    _add_tunable(parser, '--quantization', QuestionHandlerConfig, 'quantization', 'Q', bits)
+    add_tunable(parser, '--quantization', QuestionHandlerConfig, 'quantization', 'Q', bits)
     most = 'tokens of an answer at most, where its question does not say'
-    _add_tunable(parser, '--max-new-tokens', QuestionHandlerConfig, 'max_new_tokens', 'N', most)
+    add_tunable(parser, '--max-new-tokens', QuestionHandlerConfig, 'max_new_tokens', 'N', most)
 
 
 def _add_questions(parser: argparse.ArgumentParser) -> None:
@@ -132,29 +103,3 @@ def _replay(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> i
     from flash_vstream_ros.replay.command import run_replay
 
     return run_replay(arguments)
-
-
-def _add_tunable(
-    parser: argparse.ArgumentParser, flag: str, config: type, name: str, metavar: str, text: str
-) -> None:
-    """Add an option whose default and range are those of a configuration's field."""
-    parser.add_argument(
-        flag,
-        dest=name,
-        type=_tunable_type(config, name),
-        default=getattr(config, name),
-        metavar=metavar,
-        help=f'{text} (default: %(default)s)',
-    )
-
-
-def _tunable_type(config: type, name: str) -> Callable[[str], Any]:
-    def parse(text: str) -> Any:
-        try:
-            value = type(getattr(config, name))(text)
-            config(**{name: value})
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-        return value
-
-    return parse

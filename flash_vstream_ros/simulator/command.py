@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from flash_vstream_ros.replay.arguments import add_verb
+from flash_vstream_ros.core.options import add_verb, count
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def add_simulate(verbs: Any) -> None:
     text = 'lose nothing: Image messages and PNG frames instead of JPEG'
     add('--raw', action='store_true', help=text)
     text = 'more than 1: a data folder of so many (default: %(default)s)'
-    add('--streams', type=_count, default=1, metavar='K', help=text)
+    add('--streams', type=count, default=1, metavar='K', help=text)
     text = 'questions to each stream (default: %(default)s)'
     add('--questions-per-stream', type=int, default=40, metavar='Q', help=text)
     text = 'questions asked at the same moment (default: %(default)s)'
@@ -93,12 +93,6 @@ def _minutes(text: str) -> float:
     if not 1.0 <= minutes <= LONGEST_MIN:
         raise argparse.ArgumentTypeError(f'expected 1 to {LONGEST_MIN} minutes, got {text!r}')
     return minutes
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'expected a whole number from 1 on, got {text!r}')
-    return int(text)
 
 
 def _simulate(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flash_vstream_ros.core.config import FrameHandlerConfig
-from flash_vstream_ros.replay.arguments import add_batch, add_verb
+from flash_vstream_ros.core.options import add_batch, add_verb
 from flash_vstream_ros.replay.new_output import check_new_folder
 
 TRAINING_NEEDED = 'needs accelerate and tensorboard: pip install -r requirements/training.txt'

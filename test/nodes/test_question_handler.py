@@ -249,6 +249,8 @@ def test_who_asks_and_dies_harms_nobody(robot):
         (['queue_size:=1.5'], ['queue_size', '1.5', 'int']),
         (['temperature:=hot'], ['temperature', "'hot'", 'float']),
         (['dtype:=float8'], ['dtype', "'float8'", 'bfloat16']),
+        # Said before the weights are read.
+        (['model:=/nowhere', 'device:=cpu', 'decoding:=graph'], ['decoding', 'cpu', 'compiled']),
     ],
 )
 def test_what_makes_a_start_impossible_is_named(monkeypatch, caplog, arguments, words):
