@@ -3,30 +3,16 @@
 
 import json
 import socket
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
-
-from flash_vstream_ros.core import static_passes
-from flash_vstream_ros.core.config import MemoryGeometry
-from flash_vstream_ros.core.random_checkpoint import random_vstream
-from flash_vstream_ros.core.temporal_memory import TemporalMemory
-
-ROOT = Path(__file__).resolve().parents[2]
-# For these imports alone: the source tree's launch folder would hide ROS's package of that name.
-sys.path.append(str(ROOT))
-from benchmarks import (  # noqa: E402
+from benchmark_modules import (
     ages,
     answers,
     decoding,
     floors,
     gpu,
-    kmeans,
     loading,
     machine,
     measure,
@@ -35,8 +21,12 @@ from benchmarks import (  # noqa: E402
     replaying,
     report,
 )
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
-sys.path.remove(str(ROOT))
+from flash_vstream_ros.core import static_passes
+from flash_vstream_ros.core.config import MemoryGeometry
+from flash_vstream_ros.core.random_checkpoint import random_vstream
 
 CPU = torch.device('cpu')
 TOY = MemoryGeometry(
@@ -53,93 +43,6 @@ def vstream():
 @pytest.fixture(scope='module')
 def rates():
     return floors.Rates.measured(CPU, torch.float32, side=8, size=1000)
-
-
-def random_points(count, seed, width=5):
-    return torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
-
-
-def squared_error(points, weights, centroids):
-    """Weighted k-means objective, each point with its nearest centroid."""
-    distances = (points[:, None] - centroids[None]).square().sum(2)
-    return float((weights * distances.amin(1)).sum())
-
-
-def cluster(points, weights, slots, arithmetic, seed=0, **options):
-    generator = torch.Generator().manual_seed(seed)
-    return kmeans.lloyd(points, weights, slots, arithmetic, generator, **options)
-
-
-def merged(frames, slots):
-    """Temporal memory of some frames, and the points and weights of its last write."""
-    temporal = TemporalMemory(slots, frames.shape[1])
-    write = memory._merge_writer(temporal)
-    for frame in frames[:-1]:
-        write(frame)
-    points = torch.cat([temporal.centroids[:slots], frames[-1:]])
-    weights = torch.cat([temporal.weights[:slots].float(), torch.ones(1)])
-    write(frames[-1])
-    return temporal, points, weights
-
-
-@pytest.mark.parametrize('seed', range(5))
-def test_both_kmeans_baselines_compute_the_same(seed):
-    points, weights = random_points(12, seed), torch.arange(1.0, 13.0)
-    broadcast = cluster(points, weights, 4, kmeans.BROADCAST, seed)
-    products = cluster(points, weights, 4, kmeans.PRODUCTS, seed)
-    for one, other in zip(broadcast, products, strict=True):
-        torch.testing.assert_close(one, other)
-
-
-@pytest.mark.parametrize('arithmetic', [kmeans.BROADCAST, kmeans.PRODUCTS])
-def test_a_kmeans_baseline_finds_clusters_that_are_plain_to_see(arithmetic):
-    centres = 100 * torch.eye(3, 5)
-    points = centres.repeat(4, 1) + random_points(12, seed=1)
-    found = [cluster(points, torch.ones(12), 3, arithmetic, seed)[0] for seed in range(20)]
-    best = min(found, key=lambda centroids: squared_error(points, torch.ones(12), centroids))
-    expected = points.view(4, 3, 5).mean(0)
-    torch.testing.assert_close(best[best.argmax(1).argsort()], expected)
-
-
-@pytest.mark.parametrize('arithmetic', [kmeans.BROADCAST, kmeans.PRODUCTS])
-def test_a_kmeans_baseline_keeps_weights_and_their_mean(arithmetic):
-    points, weights = random_points(9, seed=3), torch.arange(1.0, 10.0)
-    centroids, totals = cluster(points, weights, 4, arithmetic)
-    assert totals.sum() == weights.sum()
-    torch.testing.assert_close(totals @ centroids, weights @ points)
-
-
-def test_a_settled_kmeans_baseline_stops_early():
-    iterations = []
-
-    def nearest(points, centroids):
-        iterations.append(1)
-        return kmeans.PRODUCTS.nearest(points, centroids)
-
-    counting = kmeans.Arithmetic(nearest, kmeans.PRODUCTS.means)
-    cluster(random_points(5, seed=4), torch.ones(5), 4, counting)
-    assert len(iterations) == 10
-    iterations.clear()
-    cluster(random_points(5, seed=4), torch.ones(5), 4, counting, tolerance=1e-4)
-    assert 1 < len(iterations) < 10
-
-
-@pytest.mark.parametrize('arithmetic', [kmeans.BROADCAST, kmeans.PRODUCTS])
-@pytest.mark.parametrize('frames', [5, 30])
-def test_a_kmeans_baseline_is_never_better_than_one_merge(arithmetic, frames):
-    temporal, points, weights = merged(random_points(frames, seed=frames), slots=4)
-    ours = squared_error(points, weights, temporal.centroids[:4])
-    for seed in range(20):
-        theirs = squared_error(points, weights, cluster(points, weights, 4, arithmetic, seed)[0])
-        assert ours <= theirs * (1 + 1e-5)
-
-
-def test_a_kmeans_memory_keeps_its_size_and_counts_its_frames():
-    baseline = kmeans.KMeansMemory(4, kmeans.PRODUCTS)
-    for frame in random_points(11, seed=6):
-        baseline.write(frame)
-    assert baseline.centroids.shape == (4, 5)
-    assert baseline.weights.sum() == 11
 
 
 def test_the_copied_buffer_holds_the_newest_frames():
@@ -184,7 +87,7 @@ def test_a_missed_target_shows_in_the_table_and_empty_columns_do_not():
     assert 'floor' not in table
 
 
-def test_a_report_names_the_machine_but_neither_host_nor_paths(tmp_path):
+def test_a_report_names_the_machine_but_neither_host_nor_paths(tmp_path, repository):
     figures = [measure.Figure('size', 1234.0, 'MB')]
     report.write_report(tmp_path, 'toy', figures, machine.describe_machine(), 'make bench')
     text = (tmp_path / 'toy.json').read_text() + (tmp_path / 'toy.md').read_text()
@@ -192,7 +95,7 @@ def test_a_report_names_the_machine_but_neither_host_nor_paths(tmp_path):
     assert content['figures'] == [{'name': 'size', 'value': 1234.0, 'unit': 'MB'}]
     assert '1,234 MB' in text
     assert 'cores' in content['machine']['CPU']
-    for private in (socket.gethostname(), str(ROOT), str(tmp_path)):
+    for private in (socket.gethostname(), str(repository), str(tmp_path)):
         assert private not in text
 
 

@@ -2,58 +2,17 @@
 """Replay: which frames a question sees, and that its answer is the pipeline's own."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from frame_lists import NS, T0, FrameList, camera, pixels, without_times
 
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.replay.questions import Question
 from flash_vstream_ros.replay.recorded_frame import RecordedFrame
 from flash_vstream_ros.replay.replay import Replay
 from flash_vstream_ros.replay.thumbnails import ThumbnailStore
-
-NS = 1_000_000_000
-T0 = 1_700_000_000 * NS
-TIMES = ('time_to_first_token', 'total_time')
-
-
-class FrameList:
-    """A recording in memory that counts what is decoded. None for a frame: it is corrupt."""
-
-    path = Path('frames')
-    description = 'a list'
-    start_ns = T0
-    duration_ns: int | None = None
-    frame_count: int | None = None
-
-    def __init__(self, frames: list[tuple[int, np.ndarray | None]], ended_early: str = '') -> None:
-        self._frames = frames
-        self.ended_early = ended_early
-        self.decoded: list[int] = []
-
-    def __iter__(self) -> Iterator[RecordedFrame]:
-        for stamp_ns, pixels in self._frames:
-            yield RecordedFrame(stamp_ns, lambda s=stamp_ns, p=pixels: self._decode(s, p))
-
-    def _decode(self, stamp_ns: int, pixels: np.ndarray | None) -> np.ndarray:
-        self.decoded.append(stamp_ns)
-        if pixels is None:
-            raise ValueError('this frame is corrupt')
-        return pixels
-
-
-def pixels(number: int) -> np.ndarray:
-    return np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)
-
-
-def camera(count: int, period_ns: int = NS, start_ns: int = T0, first: int = 0) -> list:
-    return [(start_ns + i * period_ns, pixels(first + i)) for i in range(count)]
-
-
-def without_times(result: dict) -> dict:
-    return {key: value for key, value in result.items() if key not in TIMES}
 
 
 def test_answers_are_those_of_the_pipeline_on_just_the_frames_seen(vstream: FlashVStream) -> None:
@@ -256,26 +215,6 @@ def test_thumbnails_are_of_the_memorised_frames(vstream: FlashVStream) -> None:
     assert all(picture is not None for picture in thumbnails.key_frames(seen))
 
 
-def test_a_frame_that_a_gpu_reports_at_the_read_is_left_out(
-    vstream: FlashVStream, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    memory = vstream.new_memory()
-    read = memory.snapshot
-    refusals = [ValueError('feature of the frame stamped 5: NaN')]
-
-    def snapshot() -> object:
-        if refusals:
-            raise refusals.pop()
-        return read()
-
-    monkeypatch.setattr(memory, 'snapshot', snapshot)
-    monkeypatch.setattr(vstream, 'new_memory', lambda: memory)
-    replay = Replay(vstream, FrameList(camera(3)), [Question(2, 'a', ('x', 'y'))])
-    (result,) = replay
-    assert result['status'] == 'OK'
-    assert '1 left out as damaged' in replay.summary()
-
-
 def test_progress_goes_around_all_frames(vstream: FlashVStream) -> None:
     passed = []
 
@@ -286,39 +225,3 @@ def test_progress_goes_around_all_frames(vstream: FlashVStream) -> None:
 
     list(Replay(vstream, FrameList(camera(5)), [], progress=progress))
     assert passed == [T0 + i * NS for i in range(5)]
-
-
-@pytest.mark.parametrize('batch', [2, 3, 8, 100])
-def test_frames_encoded_together_give_the_same_answers(vstream: FlashVStream, batch: int) -> None:
-    """Damaged frames, a stream that begins anew and questions in between all cut a batch short."""
-    frames = [*camera(7), (T0 + 7 * NS, None), *camera(9, start_ns=T0 + 8 * NS, first=8)]
-    frames += camera(12, start_ns=T0 - 500 * NS, first=40)
-    questions = [Question(at, 'What is it?', ('a cup', 'a door')) for at in (0.0, 4.5, 7.0, 12.0)]
-    questions += [Question(at, 'Where is the cup?', max_new_tokens=5) for at in (18.0, 21.0, 90.0)]
-    alone = Replay(vstream, FrameList(frames), questions, batch=1)
-    together = Replay(vstream, FrameList(frames), questions, batch=batch)
-    for one, other in zip(alone, together, strict=True):
-        probabilities = other.pop('choice_probabilities')
-        assert probabilities == pytest.approx(one.pop('choice_probabilities'), abs=1e-5)
-        mean = other.pop('mean_log_probability')
-        assert mean == pytest.approx(one.pop('mean_log_probability'), abs=1e-4)
-        assert without_times(other) == without_times(one)
-    assert together.summary() == alone.summary()
-    assert together.snapshot().frames_written == 10  # two confirm that it began
-
-
-def test_a_feature_that_is_refused_costs_its_frame_only(vstream, monkeypatch) -> None:
-    encode = vstream.encode
-
-    def with_a_hole(frames):
-        features = encode(frames)
-        for number, frame in enumerate(frames):
-            if np.array_equal(frame, pixels(2)):
-                features[number] = torch.nan
-        return features
-
-    monkeypatch.setattr(vstream, 'encode', with_a_hole)
-    replay = Replay(vstream, FrameList(camera(6)), [], batch=4)
-    assert list(replay) == []
-    assert replay.snapshot().frames_written == 5
-    assert replay.summary() == '6 frames read, 5 memorised, 1 left out as damaged'
