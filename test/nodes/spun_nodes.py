@@ -53,19 +53,29 @@ class SpunNode:
         )
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
+        self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
     def _spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            self.executor.spin()
+        try:
+            with contextlib.suppress(ExternalShutdownException):
+                self.executor.spin()
+        except Exception as error:  # noqa: BLE001 - of a callback; the test ends with it
+            self._failure = error
 
     def call(self, function: Callable, *arguments: Any) -> Any:
         """Run a function among the node's callbacks and return its value."""
         return result_of(self.executor.create_task(function, *arguments))
 
     def close(self) -> None:
+        """End the node.
+
+        :raises Exception: what a callback raised, and nothing was called back since.
+        """
         self.executor.shutdown()
         self._thread.join()
         self.node.destroy_node()
         self.context.try_shutdown()
+        if self._failure is not None:
+            raise self._failure
