@@ -13,6 +13,8 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from flash_vstream_ros.nodes.spinning import Spinning
+
 JOIN_TIMEOUT_S = 5.0
 
 _numbers = itertools.count(1)
@@ -51,6 +53,7 @@ class PrivateNode:
             )
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self.node)
+        self._spinning = Spinning(self._executor)
         self._thread = threading.Thread(target=self._spin, name=name, daemon=True)
 
     def start(self) -> None:
@@ -69,9 +72,7 @@ class PrivateNode:
 
     def close(self) -> None:
         """End the thread and then the node; more than once does no harm."""
-        self._executor.shutdown()
-        if self._thread.is_alive():
-            self._thread.join(JOIN_TIMEOUT_S)
+        self._spinning.end(self._thread, JOIN_TIMEOUT_S)
         for waitable in tuple(self.node.waitables):
             if isinstance(waitable, ActionClient):  # rclpy leaves it, and with it the participant
                 waitable.destroy()
@@ -82,7 +83,7 @@ class PrivateNode:
     def _spin(self) -> None:
         try:
             with contextlib.suppress(ExternalShutdownException):
-                self._executor.spin()
+                self._spinning.spin()
         finally:
             with self._lock:
                 self._has_ended = True

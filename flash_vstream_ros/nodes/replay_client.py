@@ -33,6 +33,7 @@ from flash_vstream_ros.nodes.replay_arguments import parse_arguments
 from flash_vstream_ros.nodes.replay_playing import FrameHandlerFacts, play, play_in_step
 from flash_vstream_ros.nodes.replay_results import kept, score, table
 from flash_vstream_ros.nodes.running import initialised
+from flash_vstream_ros.nodes.spinning import Spinning
 from flash_vstream_ros.replay.new_output import check_file
 from flash_vstream_ros.replay.picture import draw_memory, save_picture
 from flash_vstream_ros.replay.questions import Question
@@ -269,8 +270,9 @@ def main() -> int:
         client = ReplayClient(lossless=arguments.in_step)
         executor = SingleThreadedExecutor()
         executor.add_node(client)
-        spinning = threading.Thread(target=_spin, args=(executor, client), daemon=True)
-        spinning.start()
+        spinning = Spinning(executor)
+        thread = threading.Thread(target=_spin, args=(spinning, client), daemon=True)
+        thread.start()
         try:
             return run(client, arguments)
         except (ValueError, OSError, RuntimeError) as error:  # TimeoutError is an OSError
@@ -279,13 +281,12 @@ def main() -> int:
         except KeyboardInterrupt:
             return 1
         finally:
-            executor.shutdown()
-            spinning.join()
+            spinning.end(thread)
 
 
-def _spin(executor: SingleThreadedExecutor, client: ReplayClient) -> None:
+def _spin(spinning: Spinning, client: ReplayClient) -> None:
     try:
-        executor.spin()
+        spinning.spin()
     except (ExternalShutdownException, KeyboardInterrupt):
         client.fault = InterruptedError('told to stop')
     except (ValueError, RuntimeError) as error:

@@ -14,6 +14,8 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
+from flash_vstream_ros.nodes.spinning import Spinning
+
 TIMEOUT_S = 30.0  # nobody waits this long but a test that fails
 
 
@@ -53,6 +55,7 @@ class SpunNode:
         )
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
+        self._spinning = Spinning(self.executor)
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
@@ -60,7 +63,7 @@ class SpunNode:
     def _spin(self) -> None:
         try:
             with contextlib.suppress(ExternalShutdownException):
-                self.executor.spin()
+                self._spinning.spin()
         except Exception as error:  # noqa: BLE001 - of a callback; the test ends with it
             self._failure = error
 
@@ -73,8 +76,7 @@ class SpunNode:
 
         :raises Exception: what a callback raised, and nothing was called back since.
         """
-        self.executor.shutdown()
-        self._thread.join()
+        self._spinning.end(self._thread)
         self.node.destroy_node()
         self.context.try_shutdown()
         if self._failure is not None:
