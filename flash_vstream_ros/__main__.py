@@ -15,7 +15,7 @@ from typing import Any
 from flash_vstream_ros.core.options import add_verb
 from flash_vstream_ros.evaluation.command import add_evaluate
 from flash_vstream_ros.replay.arguments import add_replay
-from flash_vstream_ros.replay.new_output import check_new_folder
+from flash_vstream_ros.replay.new_output import new_folder
 from flash_vstream_ros.simulator.command import add_simulate
 from flash_vstream_ros.training.command import add_assemble, add_extract, add_train
 
@@ -199,10 +199,10 @@ def _add_export_decoder(verbs: Any) -> None:
 
 
 def _export_decoder(arguments: argparse.Namespace) -> int:
-    check_new_folder(arguments.out)
-    from flash_vstream_ros.core.decoder_export import export_decoder
+    with new_folder(arguments.out):
+        from flash_vstream_ros.core.decoder_export import export_decoder
 
-    export_decoder(arguments.model, arguments.out, arguments.dtype)
+        export_decoder(arguments.model, arguments.out, arguments.dtype)
     return 0
 
 
@@ -232,10 +232,10 @@ def _add_random_checkpoint(verbs: Any) -> None:
 
 
 def _random_checkpoint(arguments: argparse.Namespace) -> int:
-    check_new_folder(arguments.out)
-    from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
+    with new_folder(arguments.out):
+        from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
 
-    make_random_checkpoint(arguments.out, arguments.size, arguments.seed)
+        make_random_checkpoint(arguments.out, arguments.size, arguments.seed)
     return 0
 
 

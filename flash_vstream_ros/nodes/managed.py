@@ -9,19 +9,34 @@ from typing import Any, Protocol
 import torch
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.action import ActionServer
+from rclpy.client import Client
 from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.service import Service
+from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 
 from flash_vstream_ros.nodes.parameters import declare_config
 
 # What the user can mend is said in one line; anything else keeps its traceback.
 MENDABLE = (ValueError, OSError, ParameterException, RCLError, torch.OutOfMemoryError)
+Entity = Publisher | Subscription | Service | Client | Timer | ActionServer
+
+
+def _destroy_action_server(_: Node, waitable: object) -> None:
+    if isinstance(waitable, ActionServer):  # others, events of topics, go with what they are of
+        waitable.destroy()
+
+
 _DESTROYERS = {
-    'publishers': 'destroy_publisher',
-    'subscriptions': 'destroy_subscription',
-    'services': 'destroy_service',
-    'clients': 'destroy_client',
-    'timers': 'destroy_timer',
+    'publishers': Node.destroy_publisher,
+    'subscriptions': Node.destroy_subscription,
+    'services': Node.destroy_service,
+    'clients': Node.destroy_client,
+    'timers': Node.destroy_timer,
+    'waitables': _destroy_action_server,
 }
 
 
@@ -53,12 +68,16 @@ class ManagedNode(LifecycleNode):
         self, name: str, config_class: type, make_work: Callable[['ManagedNode', Any], Work]
     ) -> None:
         super().__init__(name)
-        self.config = declare_config(self, config_class)
         self._make_work = make_work
         self._work: Work | None = None
-        self._own = {kind: set(getattr(self, kind)) for kind in _DESTROYERS}
+        self._own: set[Entity] = set()
         self._fault: Exception | None = None
         self._is_starting = False
+        try:
+            self.config = declare_config(self, config_class)
+        except BaseException:
+            self.destroy_node()
+            raise
 
     def start(self) -> None:
         """Configure and activate, as a lifecycle manager would.
@@ -107,46 +126,65 @@ class ManagedNode(LifecycleNode):
         del state
         return self._change('recover', self._clean_up)
 
+    def destroy_node(self) -> None:
+        """Destroy the node, and be off the network: rclpy leaves some of it to the collector."""
+        self.close()
+        for waitable in tuple(self.waitables):
+            _destroy_action_server(self, waitable)
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
     def _configure(self) -> None:
+        self._own = self._entities()
         try:
             self._work = self._make_work(self, self.config)
         except BaseException:
-            self._release()
+            self._release(self._entities() - self._own)
             raise
 
     def _clean_up(self) -> None:
+        made = self._entities() - self._own  # and not what the next work makes meanwhile
         try:
             self.close()
         finally:
             if self.executor is None:
-                self._release()
+                self._release(made)
             else:  # behind the callbacks that now get their last answers
-                self.executor.create_task(self._release)
+                self.executor.create_task(self._release, made)
 
-    def _release(self) -> None:
+    def _entities(self) -> set[Entity]:
+        return {entity for kind in _DESTROYERS for entity in getattr(self, kind)}
+
+    def _release(self, made: set[Entity]) -> None:
         """Destroy what the work has made on the node, and let its memory go."""
-        for action_server in [w for w in self.waitables if isinstance(w, ActionServer)]:
-            action_server.destroy()
-        for kind, destroyer in _DESTROYERS.items():
-            for entity in set(getattr(self, kind)) - self._own[kind]:
-                getattr(self, destroyer)(entity)
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        while made:
+            self._destroy(made.pop())
+        _free()
+
+    def _destroy(self, entity: Entity) -> None:
+        for kind, destroy in _DESTROYERS.items():
+            if entity in getattr(self, kind):
+                destroy(self, entity)
 
     def _change(self, name: str, change: Callable[[], None]) -> TransitionCallbackReturn:
         """Make a transition. rclpy drops an error without a word."""
         try:
             change()
         except MENDABLE as error:
-            self._fault = error
             self._say(f'cannot {name}: {explain(error)}')
+            self._keep(error)
             return TransitionCallbackReturn.FAILURE
         except Exception as error:  # ours; rclpy makes it an ERROR, and the node goes on
-            self._fault = error
             self._say(f'cannot {name}: {traceback.format_exc()}')
+            self._keep(error)
             raise
         return TransitionCallbackReturn.SUCCESS
+
+    def _keep(self, error: Exception) -> None:
+        """Keep an error, without the half-made work that its frames hold: a model, perhaps."""
+        self._fault = error
+        forget_frames(error)
+        _free()
 
     def _say(self, fault: str) -> None:
         if not self._is_starting:  # else whoever starts the node says it
@@ -161,3 +199,17 @@ def explain(error: Exception) -> str:
             f'float16: {error}'
         )
     return str(error)
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Let go what the frames of an error hold, and those of its causes; the traceback stays."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+def _free() -> None:
+    """Collect what nobody holds any more, and give the device's memory back."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -31,7 +31,7 @@ from flash_vstream_ros.nodes.image_conversions import rgb_to_compressed, rgb_to_
 from flash_vstream_ros.nodes.qos import LATCHED
 from flash_vstream_ros.nodes.replay_arguments import parse_arguments
 from flash_vstream_ros.nodes.replay_playing import FrameHandlerFacts, play, play_in_step
-from flash_vstream_ros.nodes.replay_results import kept, score, table
+from flash_vstream_ros.nodes.replay_results import score, table
 from flash_vstream_ros.nodes.running import initialised
 from flash_vstream_ros.nodes.spinning import Spinning
 from flash_vstream_ros.replay.new_output import check_file
@@ -39,6 +39,7 @@ from flash_vstream_ros.replay.picture import draw_memory, save_picture
 from flash_vstream_ros.replay.questions import Question
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S, RecordedFrame
 from flash_vstream_ros.replay.recording import open_recording
+from flash_vstream_ros.replay.result_lines import kept
 from flash_vstream_ros.replay.thumbnails import ThumbnailStore
 from flash_vstream_ros.srv import Ask
 
@@ -233,7 +234,7 @@ def run(client: ReplayClient, arguments: argparse.Namespace) -> int:
     """Play, print, save. Returns the exit status: 1 where a question got no answer."""
     recording = open_recording(arguments.recording, arguments.topic)
     for path in (arguments.out, arguments.picture):
-        check_file(path)
+        check_file(path, arguments.recording)
     print(f'playing {recording.description}', flush=True)
     questions = arguments.all_questions
     if not questions and recording.duration_ns:

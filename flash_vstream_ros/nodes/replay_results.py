@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answers of a replay -> lines of results, and a table for a person."""
 
-import contextlib
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from flash_vstream_ros.evaluation.judges import is_right
@@ -38,20 +35,6 @@ def result_of(question: Question, answer: Answer, start_ns: int) -> dict[str, An
         'time_to_first_token': answer.time_to_first_token,
         'total_time': answer.total_time,
     }
-
-
-def kept(results: Iterable[dict[str, Any]], path: Path | None) -> Iterator[dict[str, Any]]:
-    """Write results as JSON lines, each as it comes: a failure loses none before it.
-
-    :param path: None: they are not written.
-    :returns: the results.
-    """
-    with path.open('w', encoding='utf-8') if path else contextlib.nullcontext() as out:
-        for result in results:
-            if out is not None:
-                out.write(json.dumps(result, ensure_ascii=False) + '\n')
-                out.flush()
-            yield result
 
 
 def score(results: Sequence[dict[str, Any]]) -> str:

@@ -2,14 +2,10 @@
 """The job of the verb ``replay``: recording and questions in, JSON lines and a picture out."""
 
 import argparse
-import contextlib
-import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections import deque
 from functools import partial
-from pathlib import Path
-from typing import TextIO
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -19,6 +15,7 @@ from flash_vstream_ros.replay.new_output import check_file
 from flash_vstream_ros.replay.picture import draw_memory, save_picture
 from flash_vstream_ros.replay.recording import open_recording
 from flash_vstream_ros.replay.replay import Replay
+from flash_vstream_ros.replay.result_lines import kept
 from flash_vstream_ros.replay.thumbnails import ThumbnailStore
 
 logger = logging.getLogger(__name__)
@@ -35,7 +32,7 @@ def run_replay(arguments: argparse.Namespace) -> int:
     recording = open_recording(arguments.recording, arguments.topic)
     logger.info('%s: %s', recording.path, recording.description)
     for path in (arguments.out, arguments.picture):
-        check_file(path)
+        check_file(path, arguments.recording, arguments.questions)
     vstream = FlashVStream.from_pretrained(
         arguments.model, arguments.device, arguments.dtype, quantization=arguments.quantization
     )
@@ -51,11 +48,8 @@ def run_replay(arguments: argparse.Namespace) -> int:
         # Shown on a terminal only.
         progress=partial(tqdm, total=recording.frame_count, unit='frame', disable=None),
     )
-    with _output(arguments.out) as out, logging_redirect_tqdm([logging.getLogger()]):
-        for result in replay:
-            # Line by line, so that an interrupted run keeps what it has answered.
-            out.write(json.dumps(result, ensure_ascii=False) + '\n')
-            out.flush()
+    with logging_redirect_tqdm([logging.getLogger()]):
+        deque(kept(replay, arguments.out, sys.stdout), 0)
     if thumbnails is not None:
         save_picture(
             draw_memory(replay.snapshot(), thumbnails, vstream.geometry), arguments.picture
@@ -64,12 +58,3 @@ def run_replay(arguments: argparse.Namespace) -> int:
     for failure in replay.failures:
         logger.error('%s', failure)
     return int(bool(replay.failures))
-
-
-@contextlib.contextmanager
-def _output(path: Path | None) -> Iterator[TextIO]:
-    if path is None:
-        yield sys.stdout
-    else:
-        with path.open('w', encoding='utf-8') as file:
-            yield file

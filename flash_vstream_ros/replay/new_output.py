@@ -62,18 +62,43 @@ def check_new(*paths: Path) -> None:
             raise FileExistsError(f'{path}: exists already and is not overwritten')
 
 
-def check_file(path: Path | None) -> None:
+def check_file(path: Path | None, *inputs: Path | None) -> None:
     """Find out before the work, not after it, that a file of results cannot be written.
 
     :param path: None: there is to be none. One that exists is overwritten.
+    :param inputs: files that are read, and must not be.
     :raises FileNotFoundError: its folder does not exist.
     :raises IsADirectoryError: it is a folder.
+    :raises PermissionError: it may not be written.
+    :raises FileExistsError: it is one of the inputs.
     """
     if path is None:
         return
     _check_parent(path)
     if path.is_dir():
         raise IsADirectoryError(f'{path}: expected the name of a file, got a folder')
+    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise PermissionError(f'{path}: cannot be written: read-only, or of another user')
+    for given in inputs:
+        if given is not None and given.exists() and path.exists() and given.samefile(path):
+            raise FileExistsError(f'{path}: is read from, and is not overwritten')
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[None]:
+    """Have a new or empty folder filled; whatever goes wrong, it is as it was before.
+
+    :raises FileExistsError: there is something, and it is not overwritten.
+    """
+    check_new_folder(path)
+    was_there = path.exists()
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        if was_there:
+            path.mkdir(exist_ok=True)
+        raise
 
 
 def _check_parent(path: Path) -> None:

@@ -7,6 +7,7 @@ import weakref
 from dataclasses import dataclass
 
 import pytest
+from flash_vstream_ros.action import Ask
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -17,6 +18,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from flash_vstream_ros.core.tunables import tunable
+from flash_vstream_ros.nodes.action_servers import make_action_server
 from flash_vstream_ros.nodes.managed import ManagedNode
 from flash_vstream_ros.nodes.running import Worker, initialised
 
@@ -40,6 +42,7 @@ class Probe:
         node.create_publisher(String, 'words', 1)
         node.create_subscription(String, 'words', self.calls.append, 1)
         node.create_timer(1000.0, self.activate)
+        make_action_server(node, Ask, 'act', self._serve, self._serve)
         group = ReentrantCallbackGroup()  # in the default one it would keep the manager waiting
         node.create_service(Trigger, '~/serve', self._serve, callback_group=group)
         Probe.made.append(self)
@@ -100,7 +103,6 @@ def test_a_round_through_all_states_leaves_nothing_behind(managed):
         ]  # fmt: skip
         assert managed.trigger_cleanup() == SUCCESS
         assert entities(managed) == before
-        gc.collect()
         assert work() is None, 'the model goes with it'
 
 
@@ -119,6 +121,44 @@ def test_what_prevents_a_transition_is_said_and_can_be_mended(managed, name, cap
     if name == 'configure':
         assert managed.trigger_configure() == SUCCESS
     assert managed.trigger_activate() == SUCCESS
+
+
+@pytest.mark.parametrize('fault', [ValueError('no room'), ZeroDivisionError('a bug')])
+def test_what_failed_half_way_keeps_no_model(managed, fault):
+    Probe.fault['configure'] = fault
+    managed.trigger_configure()
+    work = weakref.ref(Probe.made.pop())
+    assert work() is None
+
+
+def test_work_that_is_made_before_the_former_is_gone_stays(managed):
+    executor = SingleThreadedExecutor()
+    executor.add_node(managed)
+    managed.start()
+    before = entities(managed)
+    for trigger in ('deactivate', 'cleanup', 'configure', 'activate'):
+        assert getattr(managed, f'trigger_{trigger}')() == SUCCESS
+    for _ in range(10):
+        executor.spin_once(timeout_sec=0.1)
+    assert entities(managed) == before
+    executor.shutdown()
+
+
+@pytest.mark.parametrize('is_configured', [False, True])
+def test_a_node_that_is_destroyed_is_off_the_network(spun, is_configured):
+    """Collected or not."""
+    name, names = 'destroyed', spun.node.get_node_names
+    gc.disable()
+    try:
+        with initialised():
+            node = ManagedNode(name, Config, Probe)
+            if is_configured:
+                assert node.trigger_configure() == SUCCESS
+            wait_until(lambda: name in names(), 'the node is seen')
+            node.destroy_node()
+            wait_until(lambda: name not in names(), 'the node is gone')
+    finally:
+        gc.enable()
 
 
 def test_an_error_of_ours_is_said_with_its_traceback_and_the_node_can_be_configured_again(

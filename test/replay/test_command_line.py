@@ -130,6 +130,47 @@ def test_an_interrupted_run_keeps_its_finished_lines(
     assert [json.loads(line)['question'] for line in out.read_text().splitlines()] == ['What?']
 
 
+def test_results_of_before_are_kept_until_there_are_new_ones(
+    tmp_path: Path, clip: str, model: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / 'a.jsonl'
+    out.write_text('former\n')
+
+    def interrupted(self: Replay) -> object:
+        raise KeyboardInterrupt
+        yield
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Replay, '__iter__', interrupted)
+        assert main(['replay', clip, *model, *QUESTION, '--out', str(out)]) == 130
+    assert out.read_text() == 'former\n'
+    files = ['--out', str(out), '--picture', str(tmp_path / 'a.png')]
+    assert main(['replay', clip, *model, *files]) == 0
+    assert out.read_text() == ''
+
+
+def test_what_is_read_is_not_overwritten(
+    tmp_path: Path, clip: str, model: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    before = Path(clip).read_bytes()
+    for option in ('--out', '--picture'):
+        (tmp_path / 'link').unlink(missing_ok=True)
+        (tmp_path / 'link').symlink_to(clip)
+        for name in (clip, str(tmp_path / 'link')):
+            assert main(['replay', clip, *model, *QUESTION, option, name]) == 1
+            assert 'is read from, and is not overwritten' in capsys.readouterr().err
+    assert Path(clip).read_bytes() == before
+
+
+def test_a_place_that_may_not_be_written_is_said_before_the_work(
+    tmp_path: Path, clip: str, model: list[str], capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr('os.access', lambda path, mode: Path(path) != tmp_path)
+    monkeypatch.setattr(Replay, '__iter__', lambda self: pytest.fail('it was replayed'))
+    assert main(['replay', clip, *model, *QUESTION, '--picture', str(tmp_path / 'a.png')]) == 1
+    assert 'cannot be written: read-only' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ('arguments', 'complaint'),
     [
@@ -238,6 +279,25 @@ def test_a_random_checkpoint_is_written_and_never_over_something(
     assert (out / 'config.json').is_file()
     assert main(['random-checkpoint', str(out)]) == 1
     assert 'is not overwritten' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('is_there', [False, True])
+def test_an_interrupted_random_checkpoint_leaves_a_place_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    out = tmp_path / 'checkpoint'
+    if is_there:
+        out.mkdir()
+
+    def interrupted(*given: object, **options: object) -> None:
+        assert (out / 'config.json').is_file()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr('flash_vstream_ros.core.random_checkpoint.write_tensors', interrupted)
+        assert main(['random-checkpoint', str(out)]) == 130
+    assert list(tmp_path.iterdir()) == ([out] if is_there else [])
+    assert main(['random-checkpoint', str(out)]) == 0
 
 
 def test_the_sizes_are_those_of_the_maker() -> None:
