@@ -7,18 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from action_msgs.msg import GoalStatus
-from rclpy.action import ActionClient
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile
-from rclpy.task import Future
 
-from flash_vstream_ros.action import Ask as AskAction
 from flash_vstream_ros.msg import Answer
-from flash_vstream_ros.nodes.ask_errors import Cancelled, ServerGone, ServerNotFound
+from flash_vstream_ros.nodes.ask_errors import Cancelled, ServerNotFound
 from flash_vstream_ros.nodes.asked import Asked
 from flash_vstream_ros.nodes.exchange import Exchange
+from flash_vstream_ros.nodes.goals import Goals
 from flash_vstream_ros.nodes.handshake import Handshake
 from flash_vstream_ros.nodes.pending_answer import PendingAnswer
 from flash_vstream_ros.nodes.private_node import PrivateNode
@@ -68,14 +65,7 @@ class VStreamClient:
         name = f'{namespace.rstrip("/")}/ask' if namespace else 'ask'
         self.name = named.resolve_service_name(name)
         node = self._private.node
-        self._action = ActionClient(
-            node,
-            AskAction,
-            self.name,
-            goal_service_qos_profile=RESPONSES,
-            result_service_qos_profile=RESPONSES,
-            cancel_service_qos_profile=RESPONSES,
-        )
+        self._goals = Goals(node, self.name, RESPONSES)
         self._service = node.create_client(AskService, self.name, qos_profile=RESPONSES)
         self._handshake = Handshake(self._service, self.is_served, self._look)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -112,7 +102,7 @@ class VStreamClient:
 
     def is_served(self) -> bool:
         """Whether a question handler is there."""
-        return self._service.service_is_ready() and self._action.server_is_ready()
+        return self._service.service_is_ready() and self._goals.are_served()
 
     def ask(
         self,
@@ -178,7 +168,7 @@ class VStreamClient:
             from_stamp_ns,
             to_stamp_ns,
         )
-        return self._begin(asked, self._send_goal)
+        return self._begin(asked, self._goals.send)
 
     def _begin(self, asked: Asked, send: Callable[[Exchange], None]) -> PendingAnswer:
         exchange = Exchange(
@@ -227,18 +217,6 @@ class VStreamClient:
         sent.add_done_callback(lambda done: exchange.finish(done.result().answer))
         exchange.answered.add_done_callback(lambda _: self._service.remove_pending_request(sent))
 
-    def _send_goal(self, exchange: Exchange) -> None:
-        sent = self._action.send_goal_async(
-            exchange.fill(AskAction.Goal()),
-            feedback_callback=lambda said: exchange.say(said.feedback.text),
-        )
-        sent.add_done_callback(lambda done: self._on_goal(exchange, done))
-
-    def _on_goal(self, exchange: Exchange, sent: Future) -> None:
-        goal = sent.result()
-        if exchange.accept(goal):
-            goal.get_result_async().add_done_callback(lambda done: _finish(exchange, done))
-
     def _check_may_block(self) -> None:
         """Refuse to wait in a callback of the thread that spins the node.
 
@@ -266,11 +244,3 @@ class VStreamClient:
         elsewhere = [name.removesuffix('/ask') or '/' for name in served]
         hint = f'namespace {elsewhere[0]} has one' if elsewhere else 'is the launch file running?'
         return ServerNotFound(f'nobody answers {self.name}; {hint}', elsewhere)
-
-
-def _finish(exchange: Exchange, done: Future) -> None:
-    response = done.result()
-    if response.status == GoalStatus.STATUS_UNKNOWN:  # and an empty answer
-        exchange.fail(ServerGone('the question handler was started anew; ask again'))
-    else:
-        exchange.finish(response.result.answer)

@@ -3,6 +3,7 @@
 
 import contextlib
 import queue
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -59,6 +60,7 @@ class Exchange:
         self._nobody = nobody
         self._find_servers = find_servers
         self._servers: frozenset[bytes] = frozenset()  # when it was sent
+        self._ending = threading.Lock()  # the end of the client comes on any thread
         self._is_sent = False
         self._goal: ClientGoalHandle | None = None
         self._is_cancelled = False
@@ -153,8 +155,10 @@ class Exchange:
 
     def _end(self, answer: Answer | None, error: AskError | None) -> None:
         """The first end counts; asyncio cancels the future on a thread of its own."""
-        if self.answered.done() or not self.answered.set_running_or_notify_cancel():
-            return
+        with self._ending:
+            is_over = self.answered.done() or self.answered.running()
+            if is_over or not self.answered.set_running_or_notify_cancel():
+                return
         if error is None:
             self.answered.set_result(answer)
         else:

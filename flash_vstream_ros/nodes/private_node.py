@@ -7,15 +7,20 @@ import threading
 from collections.abc import Callable
 
 import rclpy
+from rclpy._rclpy_pybind11 import InvalidHandle
 from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 
 from flash_vstream_ros.nodes.spinning import Spinning
 
 JOIN_TIMEOUT_S = 5.0
+
+# rclpy never gives back what this service takes, 90 KiB a node.
+LEAN = [Parameter('start_type_description_service', value=False)]
 
 _numbers = itertools.count(1)
 
@@ -40,7 +45,7 @@ class PrivateNode:
         if beside is None:
             self._own_context = context = Context()
             rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
-            self.node = Node(name, context=context, enable_rosout=False)
+            self.node = Node(name, context=context, enable_rosout=False, parameter_overrides=LEAN)
         else:
             context = beside.context
             self.node = Node(
@@ -50,6 +55,7 @@ class PrivateNode:
                 use_global_arguments=False,  # a node renamed on the command line is not this one
                 enable_rosout=False,
                 start_parameter_services=False,
+                parameter_overrides=LEAN,
             )
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self.node)
@@ -66,8 +72,10 @@ class PrivateNode:
         :returns: False where the thread has ended, and the work is left undone.
         """
         with self._lock:
-            if not self._has_ended:
-                self._executor.create_task(work, *arguments)
+            # It is being closed, and its thread says that it has ended.
+            with contextlib.suppress(InvalidHandle, AttributeError):
+                if not self._has_ended:
+                    self._executor.create_task(work, *arguments)
             return not self._has_ended
 
     def close(self) -> None:

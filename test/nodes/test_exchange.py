@@ -2,6 +2,8 @@
 """Questions that get no answer: real nodes that refuse, hang, die or are not there."""
 
 import signal
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -24,8 +26,9 @@ from flash_vstream_ros.nodes.ask_errors import (
     ServerGone,
     ServerNotFound,
 )
-from flash_vstream_ros.nodes.client import VStreamClient, _finish
+from flash_vstream_ros.nodes.client import VStreamClient
 from flash_vstream_ros.nodes.exchange import Exchange
+from flash_vstream_ros.nodes.goals import _finish
 from flash_vstream_ros.nodes.processes import NodeProcess
 from flash_vstream_ros.nodes.qos import LATCHED
 
@@ -179,3 +182,25 @@ def test_another_question_handler_in_the_place_of_a_killed_one_ends_the_waiting(
     exchange.look()
     with pytest.raises(ServerGone, match='has gone'):
         exchange.answered.result(0)
+
+
+def test_the_first_of_two_ends_on_two_threads_counts(monkeypatch):
+    """The end of the client comes on any thread, also in the midst of another one."""
+    exchange = an_exchange(lambda age_s: frozenset())
+    begun = threading.Event()
+    begin = exchange.answered.set_running_or_notify_cancel
+
+    def slowly() -> bool:
+        begun.set()
+        time.sleep(0.2)
+        return begin()
+
+    monkeypatch.setattr(exchange.answered, 'set_running_or_notify_cancel', slowly)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(exchange.fail, AskError('first'))
+        assert begun.wait(10.0)
+        second = threads.submit(exchange.fail, AskError('second'))
+        for job in (first, second):
+            job.result()
+    with pytest.raises(AskError, match='first'):
+        exchange.answered.result()
