@@ -38,7 +38,11 @@ class RemoteAnswer(Iterator):
                 f'decoder_url: {MOST_THREADS} requests wait for a server that does not answer; '
                 f'ask again later'
             )
-        threading.Thread(target=self._run, name='remote answer', daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name='remote answer', daemon=True).start()
+        except BaseException:  # no thread can be had: its place is free for the next
+            self._places.release()
+            raise
 
     def __next__(self) -> Any:
         """The next token, or the next scores.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A behaviour of py_trees that asks the memory; in trees of py_trees_ros as well."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -121,3 +122,6 @@ class AskMemory(Behaviour):
         if self._is_own_client and self._client is not None:
             self._client.close()
             self._client = None
+        # py_trees keeps it for ever; what is on the blackboard stays.
+        with contextlib.suppress(KeyError):  # done already
+            self._blackboard.unregister(clear=False)

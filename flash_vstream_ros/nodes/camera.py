@@ -76,9 +76,13 @@ class Camera:
         self._refused: dict[bytes, float] = {}  # publishers whose images never come; since when
         self._told: set[bytes] = set()  # those of them that it was said of
         is_reliable = config.image_reliability == 'reliable'
-        self._subscribe(
-            ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT
-        )
+        try:
+            self._subscribe(
+                ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT
+            )
+        except BaseException:
+            self._group.close()
+            raise
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(CHECK_PERIOD_S, self._check, clock=steady)
 

@@ -94,7 +94,11 @@ class FrameHandler:
     def activate(self) -> None:
         """Take images, unless that was disabled."""
         self._is_active = True
-        self._look()
+        try:
+            self._look()
+        except BaseException:
+            self._is_active = False
+            raise
 
     def deactivate(self) -> None:
         """Take no more images; the memory stays as it is."""

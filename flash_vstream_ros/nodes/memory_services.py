@@ -16,6 +16,7 @@ from std_srvs.srv import Trigger
 from flash_vstream_ros.core.config import FrameHandlerConfig
 from flash_vstream_ros.core.star_memory import StarMemory
 from flash_vstream_ros.nodes.live_memory import LiveMemory, Saved
+from flash_vstream_ros.nodes.managed import forget_frames
 from flash_vstream_ros.nodes.memory_store import PREVIOUS_NAME, MemoryStore
 from flash_vstream_ros.nodes.running import Worker
 from flash_vstream_ros.srv import LoadMemory, SaveMemory
@@ -172,6 +173,7 @@ class MemoryServices:
         """Say of what nobody awaits that it failed, and try again at the next time."""
         if not job.cancelled() and job.exception() is not None:
             self._say_not_saved(job.exception())
+            forget_frames(job.exception())  # in one of them is the copy
 
     def _say_not_saved(self, error: BaseException) -> None:
         self._saved = None
@@ -189,6 +191,7 @@ class MemoryServices:
         except SAVE_FAULTS as error:
             response.message = f'not saved: {error}; {KEPT}'
             self._node.get_logger().error(response.message)
+            forget_frames(error)
             return response
         response.success, response.path = True, str(path)
         response.message = f'{response.frames_written} frames saved'

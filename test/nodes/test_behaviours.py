@@ -133,7 +133,10 @@ def test_a_tree_without_ros_sets_it_up_too(robot):
     asking.setup()
     assert tick_to_the_end(asking)[-1] == Status.FAILURE
     assert isinstance(asking.error, BadRequest)
+    clients = len(py_trees.blackboard.Blackboard.clients)
     asking.shutdown()
+    asking.shutdown()
+    assert len(py_trees.blackboard.Blackboard.clients) == clients - 1
 
 
 @pytest.mark.parametrize(

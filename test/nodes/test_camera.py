@@ -3,14 +3,17 @@
 
 import os
 import re
+from functools import partial
 
 import pytest
+from asking import caught
 from eyes import BEST_EFFORT, RELIABLE, Eyes, drive, offer, show_until
 from flash_vstream_ros.msg import MemorySnapshot
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from robots import S, SpunNode, image_message, picture, wait_until
 from sensor_msgs.msg import CompressedImage, Image
 
+from flash_vstream_ros.core.config import FrameHandlerConfig
 from flash_vstream_ros.nodes import camera
 from flash_vstream_ros.nodes.environment import camera_environment, fastdds_profile_path
 from flash_vstream_ros.nodes.topic_graph import published_images
@@ -267,3 +270,14 @@ def test_with_the_profile_none_is_lost(spun, said):
     wait_until(lambda: eyes.camera.received > sent / 2, f'most of {sent} images')
     assert eyes.camera.lost == 0
     assert 'lost' not in said()
+
+
+def test_a_camera_that_cannot_be_subscribed_leaves_nothing(spun, monkeypatch):
+    def refuse(*given: object, **options: object) -> None:
+        raise RuntimeError('no such quality of service')
+
+    monkeypatch.setattr(spun.node, 'create_subscription', refuse)
+    before = len(list(spun.node.timers))
+    opening = partial(camera.Camera, spun.node, FrameHandlerConfig(), print)
+    assert 'no such quality' in str(spun.call(caught, opening))
+    assert len(list(spun.node.timers)) == before
