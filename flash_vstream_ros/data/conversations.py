@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training text: LLaVA-style conversations and VStream-QA's questions, as one kind of example."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ class Example:
     :param turns: (question, answer), at least one.
     :param independent: each turn sees the memory and itself only; else it sees those before it.
     :param source: where it stands, for messages.
+    :param video_name: another name the recording may have; '': none.
     """
 
     media: str
@@ -28,6 +29,12 @@ class Example:
     turns: tuple[tuple[str, str], ...]
     independent: bool
     source: str
+    video_name: str = ''
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """By which its recording is looked for, in this order, as ``evaluate`` does it."""
+        return tuple(dict.fromkeys((self.media, self.video_name or self.media)))
 
     @property
     def name(self) -> str:
@@ -58,13 +65,14 @@ def read_questions(path: Path, turns_per_example: int) -> list[Example]:
     :raises OSError: the file cannot be read.
     :raises ValueError: it holds something else; file and line are named.
     """
-    groups: dict[tuple[str, float | None], list[Example]] = {}
+    groups: dict[tuple[str, str, float | None], list[Example]] = {}
     for line, entry in read_entries(path):
         example = _read_at(path, line, entry, _question_of)
-        groups.setdefault((example.media, example.at_s), []).append(example)
+        key = (example.media, example.video_name, example.at_s)
+        groups.setdefault(key, []).append(example)
     return [
-        Example(media, at_s, tuple(e.turns[0] for e in part), True, part[0].source)
-        for (media, at_s), group in groups.items()
+        replace(part[0], turns=tuple(e.turns[0] for e in part))
+        for group in groups.values()
         for part in _split(group, turns_per_example)
     ]
 
@@ -92,7 +100,11 @@ def _question_of(entry: dict[str, Any], source: str) -> Example:
     end_s = finite_number(entry.get('end_time'))
     if end_s is None:
         raise ValueError(f'end_time: expected seconds, got {quote(entry.get("end_time"))}')
-    return Example(_text(entry, 'video_name'), end_s, (turn,), True, source)
+    # The stream is the one of video_id; VStream-QA's video_name is what several are cut from.
+    name = _text(entry, 'video_name')
+    video = entry.get('video_id', name)
+    media = str(video) if type(video) is int else _text({'video_id': video}, 'video_id')
+    return Example(media, end_s, (turn,), True, source, name)
 
 
 def _conversation_of(entry: dict[str, Any], source: str) -> Example:

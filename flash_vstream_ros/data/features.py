@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Feature files: the encoder's maps of one stream, computed once (the published layout)."""
 
+import os
+import secrets
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path, PurePosixPath
@@ -9,10 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
-from flash_vstream_ros.core.memory_file import write_atomically
 from flash_vstream_ros.replay.bag import BAG_SUFFIXES
 from flash_vstream_ros.replay.frames import IMAGE_SUFFIXES
 from flash_vstream_ros.simulator.description import DESCRIPTION_SUFFIX
@@ -104,8 +105,11 @@ def find_features(folder: Path, media: str) -> Path:
     """Where the features of a recording lie: its name, of which a media suffix falls away.
 
     :param media: name of a video, bag or image, relative to its data folder.
+    :raises ValueError: the name leads out of the folder.
     """
     name = PurePosixPath(media)
+    if name.is_absolute() or '..' in name.parts:
+        raise ValueError(f'{media!r}: expected a name below the data folder, no / first and no ..')
     if name.suffix.lower() in _MEDIA_SUFFIXES:
         name = name.with_suffix('')
     return folder / f'{name}{SUFFIX}'
@@ -176,6 +180,30 @@ def write_tensor_file(
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, save(tensors, about))
-    except OSError as error:  # of a full disk, without a name
-        raise OSError(f'{path}: could not be written: {error.strerror or error}') from error
+        _save_atomically(path, tensors, about)
+    except (OSError, SafetensorError) as error:  # of a full disk, without a name
+        reason = getattr(error, 'strerror', None) or str(error).rpartition('I/O error: ')[2]
+        raise OSError(f'{path}: could not be written: {reason}') from error
+
+
+def _save_atomically(path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None) -> None:
+    """As ``write_atomically``, but without a copy of the tensors as bytes."""
+    unfinished = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.part')
+    try:
+        unfinished.touch(exist_ok=False)
+        mode = unfinished.stat().st_mode
+        save_file(tensors, unfinished, about)
+        unfinished.chmod(mode)  # safetensors makes files that nobody else may read
+        _flush(unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

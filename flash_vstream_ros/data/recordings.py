@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from flash_vstream_ros.data.conversations import read_questions
+from flash_vstream_ros.data.conversations import Example, read_questions
 from flash_vstream_ros.data.features import VIDEO_SUFFIXES, find_features
 from flash_vstream_ros.replay.bag import BAG_SUFFIXES
 from flash_vstream_ros.replay.frames import IMAGE_SUFFIXES
@@ -51,8 +51,8 @@ def list_recordings(folder: Path, images: bool = False) -> dict[str, Path]:
     :returns: path by name; the name is the one in the questions, or else the path below the
         folder. A path that does not exist is that of a missing recording.
     :raises FileNotFoundError: there is no such folder, or nothing in it.
-    :raises ValueError: its questions cannot be read, or two recordings have one name but for
-        what kind of file they are.
+    :raises ValueError: its questions cannot be read, or name what does not lie in the folder, or
+        two recordings have one name but for what kind of file they are.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder}: no such folder of recordings')
@@ -61,11 +61,24 @@ def list_recordings(folder: Path, images: bool = False) -> dict[str, Path]:
     else:
         asked = read_questions(folder / QUESTIONS, 1) if (folder / QUESTIONS).exists() else []
         if asked:
-            return _checked({e.media: find_recording(folder, e.media) for e in asked})
+            return _checked(dict(_recording_of(folder, example) for example in asked))
         found = list(_walk(folder))
     if not found:
         raise FileNotFoundError(f'{folder}: expected recordings, found none')
     return _checked({str(path.relative_to(folder)): path for path in found})
+
+
+def _recording_of(folder: Path, example: Example) -> tuple[str, Path]:
+    """Name and path of the recording that a question is about."""
+    for name in example.names:
+        try:
+            find_features(Path(), name)
+        except ValueError as error:
+            raise ValueError(f'{example.source}: {error}') from error
+        path = find_recording(folder, name)
+        if path.exists():
+            return name, path
+    return example.media, folder / example.media
 
 
 def _checked(named: dict[str, Path]) -> dict[str, Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flash_vstream_ros.core.config import FrameHandlerConfig
-from flash_vstream_ros.core.options import add_batch, add_verb
+from flash_vstream_ros.core.options import add_batch, add_tunable, add_verb
 from flash_vstream_ros.replay.new_output import check_new_folder
 
 TRAINING_NEEDED = 'needs accelerate and tensorboard: pip install -r requirements/training.txt'
@@ -87,15 +87,14 @@ def add_extract(verbs: Any) -> None:
         action='store_true',
         help='of simulated streams: what is true, in place of what the encoder makes of frames',
     )
-    for flag, kind, metavar, text in (
-        ('--sample-rate', float, 'HZ', 'frames per second of the recording; 0: all of them'),
-        ('--still-threshold', float, 'GREY', "as the frame handler's, to measure what it costs"),
-        ('--device', str, 'D', 'torch device, as cpu or cuda:0; auto: CUDA if present'),
-        ('--dtype', str, 'T', 'auto, float32, bfloat16 or float16; auto: float16 on CUDA'),
+    for flag, metavar, text in (
+        ('--sample-rate', 'HZ', 'frames per second of the recording; 0: all of them'),
+        ('--still-threshold', 'GREY', "as the frame handler's, to measure what it costs"),
+        ('--device', 'D', 'torch device, as cpu or cuda:0; auto: CUDA if present'),
+        ('--dtype', 'T', 'auto, float32, bfloat16 or float16; auto: float16 on CUDA'),
     ):
-        default = getattr(FrameHandlerConfig, flag[2:].replace('-', '_'))
-        text += ' (default: %(default)s)'
-        add(flag, type=kind, default=default, metavar=metavar, help=text)
+        name = flag[2:].replace('-', '_')
+        add_tunable(parser, flag, FrameHandlerConfig, name, metavar, text)
     parser.set_defaults(run=_extract)
 
 

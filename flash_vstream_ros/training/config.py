@@ -2,7 +2,7 @@
 """What a training run is told: a YAML file, checked key by key."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -164,7 +164,7 @@ def build_config(kind: type, values: Any, where: str = '') -> Any:
     for name in values:
         _check_key(name, list(known), where)
     try:
-        return kind(**{name: _number(known[name].default, v) for name, v in values.items()})
+        return kind(**{name: _as_meant(known[name], v) for name, v in values.items()})
     except ValueError as error:
         raise ValueError(f'{where}{error}') from error
 
@@ -176,9 +176,11 @@ def _check_key(name: Any, known: Sequence[str], where: str) -> None:
         raise ValueError(f'{where}unknown key {name!r}, expected some of {", ".join(known)}{hint}')
 
 
-def _number(default: Any, value: Any) -> Any:
-    """YAML 1.1 reads 1e-3, without a point, as a text."""
-    if isinstance(default, float) and isinstance(value, str):
+def _as_meant(key: Field, value: Any) -> Any:
+    """YAML 1.1 reads 1e-3, without a point, as a text, and no as false."""
+    if value is False and 'no' in key.metadata.get('choices', ()):
+        return 'no'
+    if isinstance(key.default, float) and isinstance(value, str):
         try:
             return float(value)
         except ValueError:

@@ -56,9 +56,9 @@ class TrainingData(Dataset):
         if not example.media:
             self._examples.append((example, '', 0))
             return
-        path = find_features(folder, example.media)
-        key = str(path)
         try:
+            path = _find(folder, example)
+            key = str(path)
             if key not in self._files:
                 features = open_features(path)
                 loop.check(features)
@@ -97,6 +97,11 @@ def _read(source: DataSource, turns: int) -> list[Example]:
             )
         return read_questions(Path(source.questions), turns)
     return read_conversations(Path(source.conversations))
+
+
+def _find(folder: Path, example: Example) -> Path:
+    paths = [find_features(folder, name) for name in example.names]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def _check_encoder(features: FeatureFile, encoder_id: str) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -30,7 +29,9 @@ from flash_vstream_ros.replay.due_frames import DueFrames
 from flash_vstream_ros.replay.read_ahead import read_ahead
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S, Recording
 from flash_vstream_ros.replay.recording import open_recording
+from flash_vstream_ros.training.map_rows import MapRows
 from flash_vstream_ros.training.perfect_features import PerfectEncoder, PerfectRecording
+from flash_vstream_ros.training.run_folder import check_out_folder
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def run_extract(arguments: argparse.Namespace) -> int:
 
     :param arguments: of the command line.
     :returns: exit status: 1 if a recording is missing or broken.
-    :raises OSError: a file cannot be read or written.
+    :raises OSError: a file cannot be read, or the features not be written.
     :raises ValueError: the checkpoint or an argument is of no use.
     """
     recordings = list_recordings(arguments.data, arguments.images)
@@ -48,6 +49,7 @@ def run_extract(arguments: argparse.Namespace) -> int:
     encoder: FrameEncoder
     if arguments.perfect and arguments.still_threshold:
         raise ValueError('still_threshold: expected 0 with perfect features, which cost nothing')
+    check_out_folder(arguments.out, '--out')
     if arguments.perfect:
         encoder, encoder_id = PerfectEncoder(load_geometry(folder)), ''
     else:
@@ -98,7 +100,7 @@ class _Stream:
     is_read: bool = False
     fault: str = ''  # what is wrong with its features
     stamps_ns: list[int] = field(default_factory=list)
-    maps: list[Tensor] = field(default_factory=list)
+    maps: MapRows = field(default_factory=MapRows)
 
 
 class Extraction:
@@ -136,6 +138,7 @@ class Extraction:
         self._sample_rate = sample_rate
         self._batch = batch
         self._about = {'encoder_id': encoder_id, 'side': str(self._side)}
+        self._width = encoder.geometry.feature_width
         self._about |= {'sample_rate': str(sample_rate), 'topic': topic}
         self._still_frames = StillFrames(still_threshold)
         if still_threshold:
@@ -179,6 +182,8 @@ class Extraction:
         try:
             there = open_features(path)
         except (FileNotFoundError, ValueError):
+            return False
+        if there.width != self._width:
             return False
         if bool(self._still_frames.threshold) != ('still_threshold' in there.about):
             return False
@@ -244,7 +249,7 @@ class Extraction:
         if new:
             pooled = iter(pool(self._encoder.encode(new).float(), self._side).cpu())  # (N, D) each
         for stream, pixels in self._frames:
-            feature = stream.maps[-1] if pixels is None else next(pooled)
+            feature = stream.maps.last if pixels is None else next(pooled)
             if not fits_float16(feature):
                 stream.fault = f'{stream.recording.path}: its features do not fit float16'
             stream.maps.append(feature.half())
@@ -263,5 +268,5 @@ class Extraction:
             if stream.recording.duration_ns:
                 about['duration'] = str(stream.recording.duration_ns / NS_PER_S)
             path = find_features(self._out, stream.name)
-            write_features(path, torch.stack(stream.maps), stream.stamps_ns, about)
+            write_features(path, stream.maps.together(), stream.stamps_ns, about)
             self._written += 1

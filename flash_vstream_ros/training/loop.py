@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -18,9 +18,11 @@ from tqdm import tqdm
 from flash_vstream_ros.core.devices import multiplies_bfloat16
 from flash_vstream_ros.training.config import RunConfig
 from flash_vstream_ros.training.dataset import MicroBatches
-from flash_vstream_ros.training.meter import Counts, Meter
+from flash_vstream_ros.training.job import Job
+from flash_vstream_ros.training.meter import Meter
 from flash_vstream_ros.training.optimizing import learning_rate, make_optimizer
 from flash_vstream_ros.training.progress import RunState
+from flash_vstream_ros.training.run_folder import alone_in
 
 logger = logging.getLogger(__name__)
 
@@ -35,24 +37,14 @@ class TrainingError(RuntimeError):
     """The training cannot go on; says at which step, with which data, and why."""
 
 
-class Job(Protocol):
-    """What a run trains: made after the seed is set."""
+def run_training(config: RunConfig, make_job: Callable[[Any], Job]) -> None:
+    """Train alone in the folder of the run; see :class:`Training`.
 
-    model: nn.Module  # forward(batch) -> Loss
-    data: Dataset
-    steps_an_epoch: float
-
-    def collate(self, items: Sequence[Any]) -> dict[str, Any]:
-        """Make a batch of items of the data."""
-
-    def count(self, batch: dict[str, Any], items: Sequence[Any]) -> Counts:
-        """Count what is logged of a batch."""
-
-    def name(self, item: Any) -> str:
-        """Name an item in a message."""
-
-    def save(self, folder: Path, state: dict[str, Tensor]) -> None:
-        """Write the model as a checkpoint in the published layout."""
+    :raises ValueError: another run trains there.
+    """
+    accelerator = make_accelerator(config)
+    with alone_in(Path(config.out), accelerator):
+        Training(config, make_job, accelerator).run()
 
 
 class _Items(Dataset):
@@ -81,18 +73,21 @@ class Training:
     (TensorBoard).
 
     :param make_job: makes what is trained.
+    :param accelerator: of :func:`make_accelerator`.
     :raises OSError: a file is missing or cannot be written.
     :raises ValueError: the data or the checkpoint is of no use.
     """
 
-    def __init__(self, config: RunConfig, make_job: Callable[[Any], Job]) -> None:
+    def __init__(
+        self, config: RunConfig, make_job: Callable[[Any], Job], accelerator: Accelerator
+    ) -> None:
         self.config = config
         self.out = Path(config.out)
-        self._accelerator = make_accelerator(config)
+        self._accelerator = accelerator
         self._skipped = 0  # steps in a row
-        self._state = RunState(self.out / STATE, asdict(config))
         set_seed(config.seed)
         self._job = make_job(config)
+        self._state = RunState(self.out / STATE, asdict(config), self._job.origins)
         epochs = math.ceil(config.epochs * self._job.steps_an_epoch)
         self._steps = config.steps or max(1, epochs)  # of the schedule
         self._end = min(config.stop_at or self._steps, self._steps)

@@ -9,7 +9,7 @@ computed anew each time, with gradients to semantic attention, by the function t
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import ceil, inf, log, log1p
 from pathlib import Path
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 CACHE_VERSION = 1
 # Up to so many frames computing costs no more than reading: an image is not cached.
 _CACHED_FROM = 16
+_FRAMES_AT_ONCE = 256  # read of a file of features
 _NOTHING = 1e-9  # of a memory
 
 
@@ -122,12 +123,12 @@ class MemoryLoop:
         # Semantic attention as it is now does not matter: abstract memory is not read from here.
         source = Source(geometry, SemanticAttention(geometry.feature_width))
         reader = make_input(self._input, source, features.side)
-        maps = features.read(max(asked)).float()  # (T, P, P, D)
         result, has_abstract = {}, False
-        stamps_ns = features.stamps_ns[: len(maps)].tolist()
-        for number, (feature, stamp_ns) in enumerate(zip(maps, stamps_ns, strict=True), 1):
+        pooled = torch.empty(max(asked), geometry.feature_width)
+        for number, feature in enumerate(_maps(features, max(asked)), 1):
+            pooled[number - 1] = pool(pool_map(feature[None], geometry), 1)[0, 0]
             try:
-                reader.write(feature, stamp_ns)
+                reader.write(feature, int(features.stamps_ns[number - 1]))
             except ValueError as error:
                 raise ValueError(f'{features.path}: frame {number}: {error}') from error
             if number in asked:
@@ -135,10 +136,15 @@ class MemoryLoop:
                 has_abstract = parts.pop('abstract', None) is not None
                 tokens = torch.cat([*parts.values(), feature.new_zeros(0, geometry.feature_width)])
                 result[f'after_{number}'] = tokens.half()
-        pooled = pool(pool_map(maps, geometry), 1)[:, 0]  # (T, D)
-        result['pooled'] = pooled.contiguous() if has_abstract else pooled[:0].clone()
+        result['pooled'] = pooled if has_abstract else pooled[:0].clone()
         result['abstract_slots'] = torch.tensor(geometry.abstract_slots if has_abstract else 0)
         return result
+
+
+def _maps(features: FeatureFile, end: int) -> Iterator[Tensor]:
+    """Iterate over the first maps of a stream, (P, P, D) float32: some in memory at a time."""
+    for begin in range(0, end, _FRAMES_AT_ONCE):
+        yield from features.read(min(begin + _FRAMES_AT_ONCE, end), begin).float()
 
 
 def _without_unused_buffer(geometry: MemoryGeometry, frames: int) -> MemoryGeometry:

@@ -23,11 +23,13 @@ def make_optimizer(model: nn.Module, config: RunConfig) -> torch.optim.AdamW:
 def learning_rate(config: RunConfig, step: int, steps: int) -> float:
     """Learning rate of a step: up in a straight line, then down half a cosine.
 
+    It would be 0 one step after the last, so that each step changes something.
+
     :param step: from 1 on.
     :param steps: of the whole run.
     """
     warmup = math.ceil(config.warmup * steps)
     if step <= warmup:
         return config.learning_rate * step / warmup
-    share = (step - warmup) / max(1, steps - warmup)
+    share = (step - warmup) / (steps - warmup + 1)
     return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * share))

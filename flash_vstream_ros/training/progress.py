@@ -26,6 +26,7 @@ FREE_KEYS = (
 )
 _ADDED = {'compile': False}  # keys that a run of an earlier version does not name
 _ABOUT = 'run.json'
+_ORIGINS = 'origins'
 
 
 class RunState:
@@ -33,18 +34,22 @@ class RunState:
 
     :param folder: of the states.
     :param values: the configuration; a run goes on with the one it began with.
+    :param origins: digests of what it learns from, by name; the same holds for these.
     """
 
-    def __init__(self, folder: Path, values: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, values: Mapping[str, Any], origins: Mapping[str, str] | None = None
+    ) -> None:
         self._folder = folder
         self._values = {k: v for k, v in values.items() if k not in FREE_KEYS}
         # As a file holds it: tuples become lists.
         self._values = json.loads(json.dumps(self._values))
+        self._origins = dict(origins or {})
 
     def newest(self) -> tuple[Path | None, int]:
         """The newest state and its step; None and 0 where there is none.
 
-        :raises ValueError: it is one of another configuration.
+        :raises ValueError: it is one of another configuration, or learned from something else.
         """
         steps = [int(path.name.split('-')[1]) for path in self._folder.glob('step-*')]
         if not steps:
@@ -59,11 +64,19 @@ class RunState:
     def _check(self, path: Path) -> None:
         added = {key: value for key, value in _ADDED.items() if key in self._values}
         began = added | read_json(path / _ABOUT)
+        noted = began.pop(_ORIGINS, {})  # of an earlier version: nothing is known of them
         for key in began.keys() | self._values.keys():
             if began.get(key) != self._values.get(key):
                 raise ValueError(
                     f'{path}: this run began with {key} = {began.get(key)!r}, and cannot go on '
                     f'with {self._values.get(key)!r}; choose another folder as out, or remove '
+                    f'{self._folder.parent}'
+                )
+        for name, digest in self._origins.items():
+            if noted.get(name, digest) != digest:
+                raise ValueError(
+                    f'{name}: changed since the run in {self._folder.parent} began with it; put '
+                    f'back what it was, choose another folder as out, or remove '
                     f'{self._folder.parent}'
                 )
 
@@ -81,7 +94,8 @@ class RunState:
             accelerator.save_state(str(part))
             accelerator.wait_for_everyone()
             if accelerator.is_main_process:
-                (part / _ABOUT).write_text(json.dumps(self._values, indent=1))
+                about = self._values | {_ORIGINS: self._origins}
+                (part / _ABOUT).write_text(json.dumps(about, indent=1))
                 _flush(part)
         # RuntimeError: of torch.save. CheckpointException: of FSDP's states, and no Exception.
         except (OSError, RuntimeError, SafetensorError, CheckpointException) as error:

@@ -24,10 +24,11 @@ from flash_vstream_ros.core.model_config import ModelConfig, vision_config
 from flash_vstream_ros.core.projector import Projector
 from flash_vstream_ros.core.random_checkpoint import published_config
 from flash_vstream_ros.core.tunables import tunable
+from flash_vstream_ros.simulator.dataset import SPLITS
 from flash_vstream_ros.training.config import RunConfig, build_config, read_config
 from flash_vstream_ros.training.encoder_stage import EncoderInTraining, PatrolFrames
 from flash_vstream_ros.training.labelled_frames import FrameStore
-from flash_vstream_ros.training.loop import CHECKPOINT, Training
+from flash_vstream_ros.training.loop import CHECKPOINT, run_training
 from flash_vstream_ros.training.meter import Counts
 from flash_vstream_ros.training.patrol_tokenizer import train_tokenizer
 from flash_vstream_ros.training.saving import check_same_model
@@ -58,6 +59,12 @@ class Stage0Config(RunConfig):
             value = getattr(self, name)
             if not isinstance(value, Mapping):
                 raise ValueError(f'{name}: expected keys and values, got {value!r}')
+        seeds, last = SPLITS['train'], self.first_patrol + self.patrols - 1
+        if last not in seeds:
+            raise ValueError(
+                f'first_patrol, patrols: expected seeds that are trained on, 0 to {seeds[-1]}, '
+                f'got {self.first_patrol} to {last}'
+            )
 
 
 def read_stage0_config(path: Path, overrides: Mapping[str, Any]) -> Stage0Config:
@@ -72,7 +79,7 @@ def train_stage0(config: Stage0Config) -> None:
     :raises ValueError: the sizes make no model.
     :raises TrainingError: the loss is no number.
     """
-    Training(config, EncoderJob).run()
+    run_training(config, EncoderJob)
 
 
 class EncoderJob:
@@ -82,6 +89,7 @@ class EncoderJob:
         base, vision = published_config('tiny')
         self._vision = vision | dict(config.vision)
         of_tower = {'mm_hidden_size': self._vision['hidden_size']}
+        self.origins: dict[str, str] = {}  # the patrols are those of their seeds
         self._config = base | of_tower | config.model | {'mm_vision_tower': TOWER_FOLDER}
         self._check_folder(Path(config.out) / CHECKPOINT)
         self._model_config = ModelConfig.from_dict(self._config, vision_config(self._vision))

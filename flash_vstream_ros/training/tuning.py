@@ -14,9 +14,10 @@ from flash_vstream_ros.core.checkpoint_files import resolve_folder
 from flash_vstream_ros.data.tower import tower_id
 from flash_vstream_ros.training.config import TrainingConfig
 from flash_vstream_ros.training.dataset import Item, TrainingData
-from flash_vstream_ros.training.loop import CHECKPOINT, Training
+from flash_vstream_ros.training.loop import CHECKPOINT, run_training
 from flash_vstream_ros.training.meter import Counts
 from flash_vstream_ros.training.model import TrainedModel
+from flash_vstream_ros.training.origins import digest_origins
 from flash_vstream_ros.training.saving import check_same_model, save_checkpoint, saved_config
 from flash_vstream_ros.training.sequences import PADDING, TrainingPrompt, make_batch
 
@@ -28,7 +29,7 @@ def train(config: TrainingConfig) -> None:
     :raises ValueError: the data or the checkpoint is of no use.
     :raises TrainingError: the loss is no number.
     """
-    Training(config, TuningJob).run()
+    run_training(config, TuningJob)
 
 
 class TuningJob:
@@ -37,6 +38,7 @@ class TuningJob:
     def __init__(self, config: TrainingConfig) -> None:
         self._source = resolve_folder(config.init)
         check_same_model(Path(config.out) / CHECKPOINT, saved_config(self._source)[0])
+        self.origins = digest_origins(config, self._source)
         self._dtype = getattr(torch, config.save_dtype)
         is_empty = _waits_for_weights()
         device = torch.device('meta' if is_empty else 'cpu')

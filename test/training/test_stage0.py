@@ -116,6 +116,20 @@ def test_sizes_that_make_no_model_are_said(tmp_path, monkeypatch, key, value, wo
         EncoderJob(read_stage0_config(path, {key: value}))
 
 
+@pytest.mark.parametrize(
+    ('first', 'patrols'), [(999_999, 2), (1_000_000, 1), (2_000_000, 40), (400_000, 600_001)]
+)
+def test_patrols_that_models_are_tested_on_are_not_trained_on(tmp_path, first, patrols):
+    (tmp_path / 'a.yaml').write_text('out: x\n')
+    values = {'stage': 0, 'first_patrol': first, 'patrols': patrols}
+    words = (
+        rf'expected seeds that are trained on, 0 to 999999, got {first} to {first + patrols - 1}'
+    )
+    with pytest.raises(ValueError, match=words):
+        read_stage0_config(tmp_path / 'a.yaml', values)
+    read_stage0_config(tmp_path / 'a.yaml', values | {'first_patrol': 999_999, 'patrols': 1})
+
+
 def test_the_recipe_in_the_box_can_be_read():
     config = read_stage0_config(RECIPE, {'stage': 0})
     assert config.vision['image_size'] == 96

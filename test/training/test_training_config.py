@@ -46,6 +46,15 @@ def test_numbers_may_be_written_as_yaml_does_not_know_them(read):
     assert read(MINIMAL + 'learning_rate: 1e-3\n').learning_rate == 1e-3
 
 
+def test_no_may_be_written_without_quotes(read):
+    """YAML 1.1 takes it for false."""
+    assert read(MINIMAL + 'precision: no\n').precision == 'no'
+    with pytest.raises(ValueError, match='precision: expected str, got True'):
+        read(MINIMAL + 'precision: yes\n')
+    with pytest.raises(ValueError, match='save_dtype: expected str, got False'):
+        read(MINIMAL + 'save_dtype: no\n')
+
+
 def test_an_override_takes_the_place_of_a_value(read):
     config = read(MINIMAL + 'seed: 1\n', seed=7, out='elsewhere')
     assert (config.seed, config.out) == (7, 'elsewhere')
