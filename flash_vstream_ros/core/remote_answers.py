@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answers that come from elsewhere, as they come: one by one, or several at once."""
 
+import atexit
 import queue
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -15,8 +18,10 @@ Item, Result = TypeVar('Item'), TypeVar('Result')
 
 WAIT_S = 0.05  # for news; who waits has other things to look after
 MOST_THREADS = 64  # of answers, those among them that nobody wants any more
+LAST_S = 1.0  # for what is computed when the process ends
 _END = object()
 _threads = threading.BoundedSemaphore(MOST_THREADS)
+_begun: 'weakref.WeakSet[RemoteAnswer]' = weakref.WeakSet()
 
 
 class RemoteAnswer(Iterator):
@@ -38,11 +43,13 @@ class RemoteAnswer(Iterator):
                 f'decoder_url: {MOST_THREADS} requests wait for a server that does not answer; '
                 f'ask again later'
             )
+        self._thread = threading.Thread(target=self._run, name='remote answer', daemon=True)
         try:
-            threading.Thread(target=self._run, name='remote answer', daemon=True).start()
+            self._thread.start()
         except BaseException:  # no thread can be had: its place is free for the next
             self._places.release()
             raise
+        _begun.add(self)
 
     def __next__(self) -> Any:
         """The next token, or the next scores.
@@ -80,6 +87,16 @@ class RemoteAnswer(Iterator):
             self._found.put(found)
             if self._news is not None:
                 self._news()
+
+
+@atexit.register
+def _end_all() -> None:
+    """Let no thread be within torch when the interpreter goes: that would abort the process."""
+    begun, ends = tuple(_begun), time.monotonic() + LAST_S
+    for answer in begun:
+        answer.close()
+    for answer in begun:
+        answer._thread.join(max(0.0, ends - time.monotonic()))
 
 
 def map_in_threads(

@@ -222,19 +222,6 @@ def test_a_silent_server_is_not_asked_without_end(remote, snapshot, server, monk
         next(remote.stream_answer(snapshot, QUESTIONS[0], batch=batch))
 
 
-def test_a_thread_that_cannot_be_had_takes_no_place(remote, snapshot, server, monkeypatch):
-    def refuse(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(remote_answers, '_threads', threading.BoundedSemaphore(1))
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, 'start', refuse)
-        for _ in range(3):
-            with pytest.raises(RuntimeError, match="can't start"):
-                remote.answer(snapshot, QUESTIONS[0])
-    assert remote.answer(snapshot, QUESTIONS[0]).text
-
-
 def test_a_stream_that_breaks_off_is_an_error(remote, snapshot, server):
     server.breaks_after = 2
     with pytest.raises(ModelError, match='decoder_url'):

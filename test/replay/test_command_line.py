@@ -11,8 +11,7 @@ import cv2
 import pytest
 from recording_samples import T0, compressed, cut_off, image, storage_file, write_bag, write_video
 
-from flash_vstream_ros.__main__ import CHECKPOINT_SIZES, main
-from flash_vstream_ros.core.random_checkpoint import SIZES
+from flash_vstream_ros.__main__ import main
 from flash_vstream_ros.replay.replay import Replay
 
 NS = 1_000_000_000
@@ -269,36 +268,3 @@ def test_a_verb_of_a_running_robot_says_without_ros_what_it_needs(
     said = capsys.readouterr().err
     assert f'flash_vstream {words[0]}: needs ROS 2' in said
     assert f'flash_vstream_ros flash_vstream {words[0]} ...' in said
-
-
-def test_a_random_checkpoint_is_written_and_never_over_something(
-    tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    out = tmp_path / 'checkpoint'
-    assert main(['random-checkpoint', str(out), '--seed', '4']) == 0
-    assert (out / 'config.json').is_file()
-    assert main(['random-checkpoint', str(out)]) == 1
-    assert 'is not overwritten' in capsys.readouterr().err
-
-
-@pytest.mark.parametrize('is_there', [False, True])
-def test_an_interrupted_random_checkpoint_leaves_a_place_for_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
-) -> None:
-    out = tmp_path / 'checkpoint'
-    if is_there:
-        out.mkdir()
-
-    def interrupted(*given: object, **options: object) -> None:
-        assert (out / 'config.json').is_file()
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr('flash_vstream_ros.core.random_checkpoint.write_tensors', interrupted)
-        assert main(['random-checkpoint', str(out)]) == 130
-    assert list(tmp_path.iterdir()) == ([out] if is_there else [])
-    assert main(['random-checkpoint', str(out)]) == 0
-
-
-def test_the_sizes_are_those_of_the_maker() -> None:
-    assert CHECKPOINT_SIZES == SIZES
