@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: ``python3 -m flash_vstream_ros VERB``.
 
-Exit status: 0 done, 1 the job failed, 2 wrong use, 130 interrupted.
+Exit status: 0 done, 1 the job failed, 2 wrong use, 130 interrupted, 143 told to end (SIGTERM).
 """
 
 import argparse
+import contextlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format='%(message)s', stream=sys.stderr)
     logging.getLogger('flash_vstream_ros').setLevel(logging.INFO)
     try:
-        return arguments.run(arguments)
+        with _ended_in_good_order():
+            return arguments.run(arguments)
     except BrokenPipeError:
         # Whoever read the results has gone; Python would complain once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -79,6 +83,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f'flash_vstream {arguments.verb}: interrupted\n')
         return 130
+
+
+@contextlib.contextmanager
+def _ended_in_good_order() -> Iterator[None]:
+    """Let SIGTERM end a verb as Ctrl-C does: what is half written is removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def make_parser() -> argparse.ArgumentParser:
