@@ -47,12 +47,7 @@ def add_evaluate(verbs: Any) -> None:
         help='what the model reads of a stream, and the checkpoint that was trained on just that '
         '(default: star, with --model); give it several times',
     )
-    add(
-        '--features',
-        type=Path,
-        metavar='DIR',
-        help='stored features of the streams, as extract makes them; --sample-rate is theirs then',
-    )
+    _add_sources(parser)
     add(
         '--path',
         choices=('streaming', 'whole'),
@@ -71,6 +66,18 @@ def add_evaluate(verbs: Any) -> None:
     add('--limit', type=count, metavar='N', help=text)
     _add_tunables(parser)
     parser.set_defaults(run=_evaluate)
+
+
+def _add_sources(parser: argparse.ArgumentParser) -> None:
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        '--features',
+        type=Path,
+        metavar='DIR',
+        help='stored features of the streams, as extract makes them; --sample-rate is theirs then',
+    )
+    text = 'image topic of bags; needed where they have several'
+    form.add_argument('--topic', metavar='T', help=text)
 
 
 def _add_tunables(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from flash_vstream_ros.evaluation.json_lines import JsonLines
 from flash_vstream_ros.evaluation.run_folder import (
     ANSWERS,
     FolderLock,
+    check_folder,
     checkpoint_digest,
     file_digest,
     settle,
@@ -30,8 +31,9 @@ from flash_vstream_ros.evaluation.runner import (
     by_stream,
     key_of,
 )
-from flash_vstream_ros.evaluation.stored_features import StoredFeatures
+from flash_vstream_ros.evaluation.stored_features import StoredFeatures, check_read_by
 from flash_vstream_ros.evaluation.streams import (
+    RecordedLength,
     RecordedStream,
     StoredStream,
     Stream,
@@ -56,6 +58,7 @@ class EvaluationConfig:
     :param features: folder of stored features; None: recordings are encoded.
     :param path: ``streaming``, or ``whole``: each memory from the whole video at once.
     :param limit: answer so many questions only, the first; None: all.
+    :param topic: of the images of bags, where they are recordings; None: their only one.
     """
 
     model: str
@@ -70,10 +73,13 @@ class EvaluationConfig:
     path: str = PATHS[0]
     max_new_tokens: int = QuestionHandlerConfig.max_new_tokens
     limit: int | None = None
+    topic: str | None = None
 
 
 class Evaluation:
     """Reads data and models, then answers what has no answer in the folder yet.
+
+    ``unanswered`` counts, after a run, the questions of each stream that failed meanwhile.
 
     :raises OSError: a file or recording is missing.
     :raises ValueError: the data, a model or the results of an earlier run cannot be used, or
@@ -81,7 +87,9 @@ class Evaluation:
     """
 
     def __init__(self, config: EvaluationConfig) -> None:
+        check_folder(config.out)
         self.config = config
+        self.unanswered: dict[str, int] = {}
         self.dataset = read_dataset(config.data)
         self.questions = self.dataset[: config.limit]
         self._streams = by_stream(self.questions)
@@ -96,6 +104,7 @@ class Evaluation:
         self._towers = {model: tower_id(resolve_folder(model)) for model in self._models}
         self.inputs = {name: own or config.model for name, own in config.inputs.items()}
         self._check_budgets()
+        self._check_features()
         self.lock = FolderLock(config.out)
         with self.lock:
             self._settle()
@@ -109,18 +118,29 @@ class Evaluation:
                 f'compared at an equal budget, got {listed}; evaluate them in different --out'
             )
 
+    def _check_features(self) -> None:
+        for group in self._streams if self._stored else ():
+            file = open_features(self._paths[id(group)])
+            for model, vstream in self._models.items():
+                width = vstream.geometry.feature_width
+                check_read_by(file, group[0], model, width, self._towers[model])
+
     def _find(self, group: Sequence[StreamQuestion]) -> Path:
         """Find a stream's features or recording; what is wrong with it is said before the work."""
-        if self.config.features is None:
-            return find_stream_recording(group[0])
-        path = find_feature_file(self.config.features, group[0])
-        ask_times(_naming(group[0], StoredStream, path), group)
+        config, first = self.config, group[0]
+        if config.features is None:
+            path = find_stream_recording(first)
+            stream = _naming(first, RecordedLength, path, config.sample_rate, config.topic)
+        else:
+            path = find_feature_file(config.features, first)
+            stream = _naming(first, StoredStream, path)
+        ask_times(stream, group)
         return path
 
     def _describe_features(self) -> StoredFeatures | None:
         if self.config.features is None:
             return None
-        groups = {f'{group[0].set_name}/{group[0].video}': group for group in self._streams}
+        groups = {_name(group): group for group in self._streams}
         return StoredFeatures.of(
             {name: open_features(self._paths[id(group)]) for name, group in groups.items()}
         )
@@ -129,12 +149,14 @@ class Evaluation:
         config, stored = self.config, self._stored
         settings = {
             'data': file_digest(find_question_files(config.data)),
+            'sets': list(dict.fromkeys(q.set_name for q in self.dataset)),
             'path': config.path,
             'source': 'features' if stored else 'recordings',
             'sample_rate': stored.sample_rate if stored else config.sample_rate,
             'max_new_tokens': config.max_new_tokens,
             'dtype': sorted({str(v.projector[0].weight.dtype) for v in self._models.values()}),
             'quantization': config.quantization,
+            'topic': config.topic,
         }
         digests = {model: checkpoint_digest(model) for model in self._models}
         inputs = {
@@ -162,14 +184,14 @@ class Evaluation:
         return made
 
     def run(self, progress: Progress = iter) -> list[dict[str, Any]]:
-        """Answer all questions that have no answer yet.
+        """Answer all questions that have no answer yet; a stream that fails is passed over.
 
         :param progress: goes around the new answers, as tqdm does.
         :returns: a record of each answer to these questions, those of earlier runs included.
         :raises OSError: a result cannot be written; all before it are kept.
-        :raises ValueError: a stream cannot be used; the question's file and line are named. Or
-            another evaluation writes here.
+        :raises ValueError: another evaluation writes here.
         """
+        self.unanswered = {}
         with self.lock, JsonLines(self.config.out / ANSWERS) as answers:
             done = {key_of(record) for record in answers.records}
             for record in progress(self._answer(done)):
@@ -179,13 +201,25 @@ class Evaluation:
 
     def _answer(self, done: set[Key]) -> Iterator[dict[str, Any]]:
         for group in self._streams:
-            open_inputs = {
-                q.id: frozenset(i for i in self.inputs if (i, q.set_name, q.id) not in done)
-                for q in group
-            }
+            left = {(i, q.set_name, q.id) for q in group for i in self.inputs} - done
             for tower in dict.fromkeys(self._towers.values()):
                 names = [i for i in self.inputs if self._towers[self.inputs[i]] == tower]
-                yield from self._answer_stream(group, names, open_inputs)
+                for record in self._answer_or_say(group, names, left):
+                    left.discard(key_of(record))
+                    yield record
+            if left:
+                self.unanswered[_name(group)] = len({key[1:] for key in left})
+
+    def _answer_or_say(
+        self, group: Sequence[StreamQuestion], names: Sequence[str], left: set[Key]
+    ) -> Iterator[dict[str, Any]]:
+        open_inputs = {
+            q.id: frozenset(i for i in self.inputs if (i, q.set_name, q.id) in left) for q in group
+        }
+        try:
+            yield from self._answer_stream(group, names, open_inputs)
+        except (OSError, ValueError) as error:
+            _say_failed(group, error)
 
     def _answer_stream(
         self,
@@ -220,24 +254,20 @@ class Evaluation:
             )
 
     def _open(self, group: Sequence[StreamQuestion], names: Sequence[str]) -> Stream:
-        path, model = self._paths[id(group)], self.inputs[names[0]]
-        if self.config.features is None:
-            return _naming(
-                group[0], RecordedStream, path, self._models[model], self.config.sample_rate
-            )
-        stream = StoredStream(path)
-        width = self._models[model].geometry.feature_width
-        if stream.file.width != width:
-            raise ValueError(
-                f'{group[0].source}: {path}: features of width {stream.file.width}, but {model} '
-                f'has a geometry of width {width}'
-            )
-        if stream.file.encoder_id not in ('', self._towers[model]):
-            raise ValueError(
-                f'{group[0].source}: {path}: features of encoder {stream.file.encoder_id}, but '
-                f'{model} has encoder {self._towers[model]}; extract them again'
-            )
-        return stream
+        config, path = self.config, self._paths[id(group)]
+        if config.features is not None:
+            return StoredStream(path)
+        vstream = self._models[self.inputs[names[0]]]
+        return RecordedStream(path, vstream, config.sample_rate, config.topic)
+
+
+def _name(group: Sequence[StreamQuestion]) -> str:
+    """A stream's name, by set and video."""
+    return f'{group[0].set_name}/{group[0].video}'
+
+
+def _say_failed(group: Sequence[StreamQuestion], error: Exception) -> None:
+    logger.error('%s failed, what is left of it is not answered: %s', _name(group), error)
 
 
 def _naming(question: StreamQuestion, make: Callable[..., Any], *arguments: object) -> Any:

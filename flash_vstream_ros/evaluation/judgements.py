@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Judgements of all open answers of an evaluation: asked for, kept, put in their place."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from queue import Empty, SimpleQueue
@@ -9,6 +10,8 @@ from typing import Any
 
 from flash_vstream_ros.evaluation.json_lines import JsonLines
 from flash_vstream_ros.evaluation.llm_judge import LanguageModelJudge, Verdict
+
+logger = logging.getLogger(__name__)
 
 PARALLEL = 8  # requests under way at once
 
@@ -31,9 +34,7 @@ def judge_answers(
     :raises OSError: a verdict cannot be written; all before it are kept.
     :raises ValueError: the endpoint refuses the key, the model or the form of the request.
     """
-    verdicts = _verdicts(judgements.records, judge.model, records)
-    open_ = [record for record in records if _can_be_judged(record)]
-    futures = _ask_all(judge, [r for r in open_ if not _is_judged(verdicts.get(_key(r)))])
+    futures = _ask_all(judge, left_to_judge(judge.model, records, judgements.records))
     try:
         for future in progress(as_completed(futures)):
             verdict = future.result()
@@ -48,6 +49,29 @@ def judge_answers(
         if futures:
             judge.close()
     return _verdicts(judgements.records, judge.model, records)
+
+
+def left_to_judge(
+    model: str, records: Sequence[Mapping[str, Any]], judged: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """The open answers that a model has no verdict on.
+
+    :param records: answers of any group.
+    :param judged: the kept verdicts of all judges.
+    """
+    verdicts = _verdicts(judged, model, records)
+    open_ = [record for record in records if _can_be_judged(record)]
+    return [record for record in open_ if not _is_judged(verdicts.get(_key(record)))]
+
+
+def try_judge(judge: LanguageModelJudge) -> None:
+    """Ask about an answer of nobody, so that a judge that refuses us is known before the work.
+
+    :raises ValueError: the endpoint refuses the key, the model or the form of the request.
+    """
+    verdict = judge.judge('What colour was the cup?', 'It was red.', 'The cup was red.')
+    if not _is_judged(verdict):
+        logger.warning('--judge llm: a first try failed; going on: %s', verdict.message)
 
 
 def _ask_all(

@@ -3,6 +3,7 @@
 
 import re
 import string
+from collections.abc import Sequence
 
 YES_NO = ('yes', 'no')
 _ARTICLES = re.compile(r'\b(a|an|the)\b')
@@ -23,13 +24,15 @@ def yes_or_no(text: str) -> str:
     return first if first in YES_NO else ''
 
 
-def is_right(answer: str, truth: str, group: str) -> bool:
+def is_right(answer: str, truth: str, group: str, choices: Sequence[str] = ()) -> bool:
     """Whether an answer says the same as the truth.
 
-    Of a closed question whose truth is yes or no the first word decides: "Yes, it is." is a yes.
+    Of a closed question without choices whose truth begins with yes or no the first word
+    decides: "Yes, it is." is a yes.
 
     :param group: of the question, see ``StreamQuestion.group``.
+    :param choices: of which the answer is one, word for word; none: it was given freely.
     """
-    if group == 'closed' and yes_or_no(truth):
+    if group == 'closed' and not choices and yes_or_no(truth):
         return yes_or_no(answer) == yes_or_no(truth)
     return normalise(answer) == normalise(truth)

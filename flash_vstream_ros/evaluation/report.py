@@ -65,7 +65,7 @@ def to_markdown(summary: Mapping[str, Any], plots: Sequence[str] = ()) -> str:
         '## Probabilities of chosen answers',
         _reliability(inputs),
         '## What went wrong',
-        _failures(inputs),
+        _failures(summary),
     ]
     parts += [f'![{name}]({name})' for name in plots]
     return '\n\n'.join(parts) + '\n'
@@ -202,15 +202,23 @@ def _reliability(inputs: Mapping[str, Any]) -> str:
     return _table(['input', 'expected calibration error', 'probability: share right (n)'], rows)
 
 
-def _failures(inputs: Mapping[str, Any]) -> str:
+def _failures(summary: Mapping[str, Any]) -> str:
     rows = []
-    for name, item in inputs.items():
+    for name, item in summary['inputs'].items():
         failed = {k: n for k, n in item['statuses'].items() if k != 'OK'}
         if item['failed_judgements']:
             failed['judgement failed (counts as wrong)'] = item['failed_judgements']
         if failed:
             rows.append([name, ', '.join(f'{count} x {what}' for what, count in failed.items())])
-    return _table(['input', 'answers'], rows) if rows else 'Nothing: every question was answered.'
+    parts = [_table(['input', 'answers'], rows)] if rows else []
+    if summary['judge_failure']:
+        why = ' '.join(summary['judge_failure'].split())
+        parts.append(f'No model has judged, open answers are compared by their words: {why}')
+    parts += [
+        f'The stream {name} failed: {count} of its questions without an answer.'
+        for name, count in summary['unanswered'].items()
+    ]
+    return '\n\n'.join(parts) or 'Nothing: every question was answered.'
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -12,6 +12,7 @@ from typing import IO, Any
 from flash_vstream_ros.core.checkpoint_files import read_json, resolve_folder
 from flash_vstream_ros.core.memory_file import write_atomically
 from flash_vstream_ros.core.model_config import find_vision_tower
+from flash_vstream_ros.evaluation.json_lines import JsonLines
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,19 @@ class FolderLock:
             self._file = None
 
 
+def check_folder(folder: Path) -> None:
+    """Find out before the work that results cannot be kept in a folder; it need not exist.
+
+    :raises NotADirectoryError: a file lies there, or where a folder above it would.
+    """
+    for place in (folder, *folder.absolute().parents):
+        if place.exists() and not place.is_dir():
+            raise NotADirectoryError(
+                f'{place}: expected a folder for the results, or nothing yet, got a file; choose '
+                f'another --out'
+            )
+
+
 def settle(
     folder: Path,
     settings: Mapping[str, Any],
@@ -78,7 +92,7 @@ def settle(
     Inputs and streams can be added later on; what an input was evaluated with, and the features
     of a stream, can not be changed.
 
-    :param settings: of all inputs alike.
+    :param settings: of all inputs alike, ``sets`` among them; None: it is not given.
     :param inputs: by name, what each is and with which model.
     :param features: digests of the streams' feature files, by set and stream.
     :raises OSError: the folder cannot be written.
@@ -89,6 +103,7 @@ def settle(
     before: dict[str, Any] = {'inputs': {}, 'features': {}}
     if path.exists():
         before |= _read(path)
+        before.setdefault('sets', _answered_sets(folder, settings['sets']))
         _compare(path, before, {'version': _VERSION, **settings})
         for name, about in inputs.items():
             if name in before['inputs']:
@@ -101,8 +116,16 @@ def settle(
     added = {
         key: {**before[key], **new} for key, new in (('inputs', inputs), ('features', features))
     }
-    noted = {'version': _VERSION, **settings, **added}
+    given = {name: value for name, value in settings.items() if value is not None}
+    noted = {'version': _VERSION, **given, **added}
     write_atomically(path, json.dumps(noted, indent=1).encode() + b'\n')
+
+
+def _answered_sets(folder: Path, sets: list[str]) -> list[str]:
+    """The sets of a run of before they were noted: these, or else those of all its answers."""
+    with JsonLines(folder / ANSWERS) as answers:
+        names = dict.fromkeys(record['set'] for record in answers.records)
+    return list(names) if names and not names.keys() & set(sets) else sets
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from flash_vstream_ros.evaluation.input_snapshot import InputSnapshot
 from flash_vstream_ros.evaluation.inputs import StarInput, StreamInput
 from flash_vstream_ros.evaluation.judges import is_right
 from flash_vstream_ros.evaluation.kept import ClusterTracker, Kept
-from flash_vstream_ros.evaluation.streams import Stream, check_within
+from flash_vstream_ros.evaluation.streams import Stream, check_within, is_beyond
 from flash_vstream_ros.evaluation.temporal_baselines import AlgorithmOneMemory
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S
 
@@ -92,6 +92,9 @@ class StreamRun:
 
     :param asked: the questions; of each stream all that are asked of any input.
     :param max_new_tokens: of an answer.
+    :raises OSError: the stream cannot be read.
+    :raises ValueError: it is damaged, or a question is asked beyond its end; file and line of the
+        question are named, and those before its end are answered.
     """
 
     def __init__(
@@ -118,9 +121,12 @@ class StreamRun:
             if not waiting:
                 return
             self._write(feature, stamp_ns)
-        for asked in waiting:  # a recording knows its length only now
+        # A recording may know its length only now.
+        yield from self._answer(
+            [a for a in waiting if not is_beyond(self._stream, a.at_ns / NS_PER_S)]
+        )
+        for asked in waiting:
             check_within(self._stream, asked.question, asked.at_ns / NS_PER_S)
-        yield from self._answer(waiting)
 
     def _write(self, feature: Tensor, stamp_ns: int) -> None:
         if not fits_float16(feature):  # for all inputs alike
@@ -172,6 +178,7 @@ def _describe(name: str, asked: Asked, answer: Answer | None) -> dict[str, Any]:
     """A line of results; ``at`` and ``event_age`` in seconds."""
     question, at_s = asked.question, asked.at_ns / NS_PER_S
     text = answer.text if answer else ''
+    correct = is_right(text, question.answer, question.group, question.choices)
     oldest_s = min((last for _, last in question.event_times), default=None)
     return {
         'input': name,
@@ -186,7 +193,7 @@ def _describe(name: str, asked: Asked, answer: Answer | None) -> dict[str, Any]:
         'choices': list(question.choices),
         'answer': text,
         'truth': question.answer,
-        'correct': answer is not None and is_right(text, question.answer, question.group),
+        'correct': answer is not None and correct,
         'choice_probabilities': list(answer.choice_probabilities) if answer else [],
         # Of several events the oldest: all of them are needed.
         'event_age': None if oldest_s is None else at_s - oldest_s,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flash_vstream_ros.data.features import FeatureFile
+from flash_vstream_ros.evaluation.dataset import StreamQuestion
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,26 @@ class StoredFeatures:
         side = _common(listed, 'patches along a side', 'side', lambda file: file.side)
         rate = _common(listed, 'frames a second', 'sample-rate', lambda file: file.sample_rate)
         return cls(side, rate, {name: _digest(file) for name, file in files.items()})
+
+
+def check_read_by(
+    file: FeatureFile, question: StreamQuestion, model: str, width: int, encoder_id: str
+) -> None:
+    """Check that a model can read the features of the stream that a question is about.
+
+    :param width: of its encoder's maps.
+    :raises ValueError: another encoder has made them; the question's file and line are named.
+    """
+    if file.width != width:
+        raise ValueError(
+            f'{question.source}: {file.path}: features of width {file.width}, but {model} has a '
+            f'geometry of width {width}'
+        )
+    if file.encoder_id not in ('', encoder_id):
+        raise ValueError(
+            f'{question.source}: {file.path}: features of encoder {file.encoder_id}, but {model} '
+            f'has encoder {encoder_id}; extract them again'
+        )
 
 
 def _common(

@@ -74,20 +74,19 @@ class StoredStream:
         return (int(stamps_ns[row]) - self.start_ns) / NS_PER_S
 
 
-class RecordedStream:
-    """A recording, sampled and encoded frame by frame as the frame handler does it.
+class RecordedLength:
+    """When questions to a recording can be asked, as far as it says so before it is read.
 
     :param sample_rate: frames per second of stamp time; 0: all.
+    :param topic: of a bag's images; None: its only one.
     :raises OSError: it is missing.
     :raises ValueError: it cannot be read.
     """
 
-    def __init__(self, path: Path, vstream: FlashVStream, sample_rate: float) -> None:
+    def __init__(self, path: Path, sample_rate: float, topic: str | None = None) -> None:
         self.path = path
-        self._recording = open_recording(path)
-        self._vstream = vstream
+        self._recording = open_recording(path, topic)
         self._sample_rate = sample_rate
-        self.side = vstream.geometry.feature_side
         self.start_ns = self._recording.start_ns
         self.frame_count = self._recording.frame_count
         self.end_s: float | None = None
@@ -98,28 +97,6 @@ class RecordedStream:
         """How long the last frame stands for."""
         return 1.0 / self._sample_rate if self._sample_rate else 1.0
 
-    def __iter__(self) -> Iterator[tuple[int, Tensor]]:
-        newest_ns = self.start_ns
-        for frame in DueFrames(self._sample_rate).of(self._recording):
-            if frame.begins_stream:
-                raise ValueError(
-                    f'{self.path}: the stamps jump back to {frame.stamp_ns} ns: expected one '
-                    f'stream; cut the recording there'
-                )
-            if frame.pixels is None:
-                logger.warning(
-                    '%s: the frame stamped %d ns is left out: %s',
-                    self.path,
-                    frame.stamp_ns,
-                    frame.fault,
-                )
-                continue
-            newest_ns = frame.stamp_ns
-            yield frame.stamp_ns, self._vstream.encode(frame.pixels[None])[0]
-        if self._recording.ended_early:
-            logger.warning('%s', self._recording.ended_early)
-        self.end_s = (newest_ns - self.start_ns) / NS_PER_S + self._period_s()
-
     def second_of(self, share: float) -> float:
         """The second at which this share of the frames has been seen."""
         if self._recording.duration_ns is None:
@@ -128,6 +105,45 @@ class RecordedStream:
                 f'extract its features first'
             )
         return share * self._recording.duration_ns / NS_PER_S
+
+
+class RecordedStream(RecordedLength):
+    """A recording, sampled and encoded frame by frame as the frame handler does it.
+
+    Parameters and errors as of :class:`RecordedLength`.
+    """
+
+    def __init__(
+        self, path: Path, vstream: FlashVStream, sample_rate: float, topic: str | None = None
+    ) -> None:
+        super().__init__(path, sample_rate, topic)
+        self._vstream = vstream
+        self.side = vstream.geometry.feature_side
+
+    def __iter__(self) -> Iterator[tuple[int, Tensor]]:
+        reached_ns = 0
+        for frame in DueFrames(self._sample_rate).of(self._recording):
+            if frame.begins_stream:
+                raise ValueError(
+                    f'{self.path}: the stamps jump back to {frame.stamp_ns} ns: expected one '
+                    f'stream; cut the recording there'
+                )
+            self.start_ns = frame.zero_ns  # the first stamps of all may be of no use
+            if frame.pixels is None:
+                logger.warning(
+                    '%s: the frame stamped %d ns is left out: %s',
+                    self.path,
+                    frame.stamp_ns,
+                    frame.fault,
+                )
+                continue
+            reached_ns = frame.elapsed_ns
+            yield frame.stamp_ns, self._vstream.encode(frame.pixels[None])[0]
+        if self._recording.ended_early:
+            logger.warning('%s', self._recording.ended_early)
+        elif self._recording.duration_ns is not None:
+            reached_ns = max(reached_ns, self._recording.duration_ns)
+        self.end_s = reached_ns / NS_PER_S + self._period_s()
 
 
 def find_stream_recording(question: StreamQuestion) -> Path:
@@ -197,7 +213,7 @@ def _check_cut(question: StreamQuestion, name: str, path: Path, then: str = '') 
     )
 
 
-def ask_times(stream: Stream, questions: Sequence[StreamQuestion]) -> list[int]:
+def ask_times(stream: Stream | RecordedLength, questions: Sequence[StreamQuestion]) -> list[int]:
     """When questions are asked, in nanoseconds since the recording's first frame.
 
     :raises ValueError: beyond the stream's end, as far as that is known; file and line are named.
@@ -212,12 +228,17 @@ def ask_times(stream: Stream, questions: Sequence[StreamQuestion]) -> list[int]:
     return times
 
 
-def check_within(stream: Stream, question: StreamQuestion, at_s: float) -> None:
+def is_beyond(stream: Stream | RecordedLength, at_s: float) -> bool:
+    """Whether a second lies beyond the stream's end, as far as that is known."""
+    return stream.end_s is not None and at_s > stream.end_s
+
+
+def check_within(stream: Stream | RecordedLength, question: StreamQuestion, at_s: float) -> None:
     """Check that the stream goes on until a question is asked.
 
     :raises ValueError: it does not; the question's file and line are named.
     """
-    if stream.end_s is not None and at_s > stream.end_s:
+    if is_beyond(stream, at_s):
         raise ValueError(
             f'{question.source}: asked at {at_s:g} s, which lies beyond the stream: '
             f'{question.video!r} ends at {stream.end_s:g} s'

@@ -24,6 +24,7 @@ from flash_vstream_ros.evaluation.metrics import (
 )
 
 REFERENCE = 'star'  # what the others are compared with
+_LISTED = ('inputs', 'features', 'sets')  # settings that the report tells otherwise
 
 
 def summarise(
@@ -31,6 +32,8 @@ def summarise(
     settings: Mapping[str, Any],
     judge: str = 'exact',
     limit: int | None = None,
+    unanswered: Mapping[str, int] | None = None,
+    judge_failure: str = '',
 ) -> dict[str, Any]:
     """Compute all numbers of the report.
 
@@ -38,6 +41,8 @@ def summarise(
     :param settings: of the run.
     :param judge: of open answers: ``exact``, or the model that was asked.
     :param limit: so many questions, the first, were to be answered in the last run; None: all.
+    :param unanswered: questions without an answer, of each stream that failed.
+    :param judge_failure: why a model that was to judge did not; '': nothing.
     """
     inputs = grouped(records, 'input')
     names = [name for name in settings['inputs'] if name in inputs]
@@ -47,13 +52,15 @@ def summarise(
     }
     types = {(r['set'], r['id']): r['type'] for r in records}
     return {
-        'settings': {k: value for k, value in settings.items() if k not in ('inputs', 'features')},
+        'settings': {k: value for k, value in settings.items() if k not in _LISTED},
         'judge': judge,
+        'judge_failure': judge_failure,
         'limit': limit,
         'questions': len(types),
         'streams': len({(r['set'], r['video']) for r in records}),
         'sources': len({source_of(r) for r in records}),
         'types': dict(Counter(types.values())),
+        'unanswered': dict(unanswered or {}),
         'inputs': summary,
     }
 

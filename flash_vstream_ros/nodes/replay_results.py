@@ -45,7 +45,7 @@ def score(results: Sequence[dict[str, Any]]) -> str:
 
 def _is_right(result: dict[str, Any]) -> bool:
     group = 'closed' if result['choices'] else 'open'
-    return is_right(result['answer'], result['truth'], group)
+    return is_right(result['answer'], result['truth'], group, result['choices'])
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:

@@ -75,3 +75,11 @@ def configure(checkpoint, data, tmp_path):
         return EvaluationConfig(inputs=chosen, **(values | changes))
 
     return make
+
+
+@pytest.fixture
+def options(checkpoint, data, tmp_path) -> list:
+    """Of the command line."""
+    options = ['--model', checkpoint, '--data', data, '--out', tmp_path / 'out']
+    options += ['--features', data / 'features', '--device', 'cpu', '--max-new-tokens', '6']
+    return options

@@ -22,13 +22,6 @@ def evaluate(*arguments: object) -> int:
     return parsed.run(parsed)
 
 
-@pytest.fixture
-def options(checkpoint, data, tmp_path) -> list:
-    options = ['--model', checkpoint, '--data', data, '--out', tmp_path / 'out']
-    options += ['--features', data / 'features', '--device', 'cpu', '--max-new-tokens', '6']
-    return options
-
-
 def test_inputs_are_read():
     assert parse_inputs([]) == {'star': None}
     assert parse_inputs(['star', 'uniform=runs/u', 'star']) == {'star': None, 'uniform': 'runs/u'}
@@ -68,6 +61,13 @@ def test_wrong_use_ends_with_2(options, wrong, capsys):
         evaluate(*options, *wrong)
     assert end.value.code == 2
     assert wrong[1] in capsys.readouterr().err
+
+
+def test_stored_features_have_no_topic(options, capsys):
+    with pytest.raises(SystemExit) as end:
+        evaluate(*options, '--topic', '/image')
+    assert end.value.code == 2
+    assert 'argument --topic: not allowed with argument --features' in capsys.readouterr().err
 
 
 def test_answers_of_an_older_version_count_with_the_streams_of_the_others(options, tmp_path):
@@ -126,7 +126,7 @@ def test_a_language_model_judges_the_open_answers(options, tmp_path, monkeypatch
         monkeypatch.setenv('OPENAI_BASE_URL', server.url)
         assert evaluate(*options, '--judge', 'llm') == 0
         assert evaluate(*options, '--judge', 'llm') == 0
-    assert len(server.requests) == 2
+    assert len(server.requests) == 1 + 2  # the first is a trial
     star = json.loads((tmp_path / 'out/results.json').read_text())['inputs']['star']
     assert (star['groups']['open']['right'], star['score']) == (2, 5.0)
     assert f'judge of open answers {MODEL}.' in (tmp_path / 'out/report.md').read_text()

@@ -51,6 +51,8 @@ def test_the_first_word_says_yes_or_no(text, meaning):
         ('no', 'yes', 'closed', False),
         ('', 'no', 'closed', False),
         ('maybe', 'no', 'closed', False),
+        ('Yes, it was.', 'Yes; you did.', 'closed', True),
+        ('Yes he did', 'yes', 'closed', True),
         ('blue', 'Blue.', 'closed', True),
         ('In the kitchen', 'in kitchen.', 'open', True),
         ('In the office.', 'In the kitchen.', 'open', False),
@@ -65,3 +67,10 @@ def test_the_first_word_says_yes_or_no(text, meaning):
 )
 def test_an_answer_is_right_when_it_says_the_same(answer, truth, group, right):
     assert is_right(answer, truth, group) is right
+
+
+def test_an_answer_out_of_choices_is_one_of_them_word_for_word():
+    choices = ('no parking sign', 'no entry sign')
+    assert is_right('No parking sign.', choices[0], 'closed', choices)
+    assert not is_right(*choices, 'closed', choices)
+    assert is_right('No.', 'no', 'closed', ('yes', 'no'))

@@ -143,6 +143,13 @@ def test_a_stream_of_no_good_frame_has_an_empty_memory(tmp_path, vstream):
     assert records[0]['correct'] is False
 
 
+def test_an_answer_out_of_choices_is_compared_word_for_word(vstream, stream):
+    choices = ('No, the left one', 'No, the right one')
+    asked = [ask(n, 10.5, choices=choices, answer=truth) for n, truth in enumerate(choices)]
+    records, _ = run(vstream, stream, asked)
+    assert sorted(record['correct'] for record in records) == [False, True]
+
+
 def test_a_recording_that_ends_too_early_is_named(vstream, stream):
     class Short(StoredStream):
         def __init__(self, path):
@@ -154,8 +161,10 @@ def test_a_recording_that_ends_too_early_is_named(vstream, stream):
             self.end_s = 5.0
 
     inputs = {'star': RunningInput(make_input('star', vstream), vstream)}
+    answered = []
     with pytest.raises(ValueError, match=r"asked at 9 s, .*'walk' ends at 5 s"):
-        list(StreamRun(Short(stream), [ask(0, 9.0)], inputs, 6))
+        answered.extend(StreamRun(Short(stream), [ask(0, 9.0), ask(1, 4.5)], inputs, 6))
+    assert [record['id'] for record in answered] == ['walk_01']  # the stream has got so far
 
 
 def test_questions_are_grouped_by_stream_in_the_order_of_the_file():
