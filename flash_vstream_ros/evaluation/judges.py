@@ -27,12 +27,13 @@ def yes_or_no(text: str) -> str:
 def is_right(answer: str, truth: str, group: str, choices: Sequence[str] = ()) -> bool:
     """Whether an answer says the same as the truth.
 
-    Of a closed question without choices whose truth begins with yes or no the first word
-    decides: "Yes, it is." is a yes.
+    Of a closed question whose truth is yes or no the first word decides: "Yes, it is." is a yes.
+    Without choices the truth itself may go on as well.
 
     :param group: of the question, see ``StreamQuestion.group``.
     :param choices: of which the answer is one, word for word; none: it was given freely.
     """
-    if group == 'closed' and not choices and yes_or_no(truth):
-        return yes_or_no(answer) == yes_or_no(truth)
+    expected = normalise(truth) if choices else yes_or_no(truth)
+    if group == 'closed' and expected in YES_NO:
+        return yes_or_no(answer) == expected
     return normalise(answer) == normalise(truth)
