@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Feature files: the encoder's maps of one stream, computed once (the published layout)."""
 
-import os
-import secrets
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path, PurePosixPath
@@ -14,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from flash_vstream_ros.core.memory_file import replacing
 from flash_vstream_ros.replay.bag import BAG_SUFFIXES
 from flash_vstream_ros.replay.frames import IMAGE_SUFFIXES
 from flash_vstream_ros.simulator.description import DESCRIPTION_SUFFIX
@@ -188,22 +187,8 @@ def write_tensor_file(
 
 def _save_atomically(path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None) -> None:
     """As ``write_atomically``, but without a copy of the tensors as bytes."""
-    unfinished = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.part')
-    try:
-        unfinished.touch(exist_ok=False)
-        mode = unfinished.stat().st_mode
-        save_file(tensors, unfinished, about)
-        unfinished.chmod(mode)  # safetensors makes files that nobody else may read
-        _flush(unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    _flush(path.parent)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with replacing(path) as temporary:
+        temporary.touch(exist_ok=False)
+        mode = temporary.stat().st_mode
+        save_file(tensors, temporary, about)
+        temporary.chmod(mode)  # safetensors makes files that nobody else may read

@@ -2,7 +2,6 @@
 """The state of a run on disk, from which it goes on after a kill as if nothing had happened."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors import SafetensorError
 from torch.distributed.checkpoint import CheckpointException
 
 from flash_vstream_ros.core.checkpoint_files import read_json
+from flash_vstream_ros.core.memory_file import flush
 
 # What may differ between the parts of one run, because no weight depends on it
 FREE_KEYS = (
@@ -123,8 +123,4 @@ class RunState:
 def _flush(folder: Path) -> None:
     """Wait until all of a folder is on the disk: only then may it take its name."""
     for path in [*folder.rglob('*'), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        flush(path)
