@@ -33,7 +33,7 @@ from flash_vstream_ros.nodes.replay_arguments import parse_arguments
 from flash_vstream_ros.nodes.replay_playing import FrameHandlerFacts, play, play_in_step
 from flash_vstream_ros.nodes.replay_results import score, table
 from flash_vstream_ros.nodes.running import initialised
-from flash_vstream_ros.nodes.spinning import Spinning
+from flash_vstream_ros.nodes.spinning import Spinning, insist
 from flash_vstream_ros.replay.new_output import check_file
 from flash_vstream_ros.replay.picture import draw_memory, save_picture
 from flash_vstream_ros.replay.questions import Question
@@ -98,8 +98,8 @@ class ReplayClient(Node):
         self._find('frame_handler', self._parameters.wait_for_services)
         self._find('question_handler', self._ask.wait_for_service)
         names = ['model', 'sample_rate', 'image_transport']
-        values = self.wait(self._parameters.get_parameters(names), READY_TIMEOUT_S).values
-        model, rate, transport = values
+        read = insist(lambda: self._parameters.get_parameters(names), self.wait, READY_TIMEOUT_S)
+        model, rate, transport = read.values
         sample_rate = rate.double_value or float(rate.integer_value)
         facts = FrameHandlerFacts(model.string_value, sample_rate, transport.string_value)
         self._publisher = self.create_publisher(
@@ -111,7 +111,7 @@ class ReplayClient(Node):
 
     def reset(self) -> None:
         """Empty the memory."""
-        self.wait(self._reset.call_async(Trigger.Request()), READY_TIMEOUT_S)
+        insist(lambda: self._reset.call_async(Trigger.Request()), self.wait, READY_TIMEOUT_S)
 
     def wait_for_memory(self, stamp_ns: int) -> None:
         """Wait until a memory with the frame of this stamp has been published.

@@ -1,9 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An executor that a thread spins, and that another thread ends."""
+"""An executor that a thread spins, and what another thread does with it."""
 
 import threading
+import time
+from collections.abc import Callable
+from typing import Any
 
 from rclpy.executors import Executor
+from rclpy.task import Future
+
+RETRY_S = 10.0
+
+
+def insist(
+    ask: Callable[[], Future], wait: Callable[[Future, float], Any], timeout_s: float
+) -> Any:
+    """Ask a service until it answers: DDS loses a response whose receiver is not found yet.
+
+    :param ask: sends what may be asked twice. Requests are taken in their order, so that with the
+        answer to the newest one all have been done.
+    :param wait: waits for a response so many seconds.
+    :raises TimeoutError: it never answers.
+    """
+    ends = time.monotonic() + timeout_s
+    while True:
+        try:
+            return wait(ask(), min(RETRY_S, timeout_s))
+        except TimeoutError:
+            if time.monotonic() > ends:
+                raise
 
 
 class Spinning:

@@ -127,7 +127,8 @@ class Robot:
         self.asking = node.create_client(Ask, 'ask', qos_profile=DEEP)
         self.resetting = node.create_client(Trigger, 'frame_handler/reset_memory')
         self._reading = AsyncParameterClient(node, 'frame_handler')
-        self.acting = ActionClient(node, AskAction, 'ask')
+        # By the thread that spins, which would else meet it half made and end.
+        self.acting = self.station.call(ActionClient, node, AskAction, 'ask')
         self.said = Said(node)
 
     def start(self, *programs: str) -> None:

@@ -2,6 +2,7 @@
 """A question handler of the test's own, for answers that the real one does not give."""
 
 import threading
+from functools import partial
 
 from flash_vstream_ros.action import Ask as AskAction
 from flash_vstream_ros.msg import Answer
@@ -27,7 +28,8 @@ class StandIn:
         self.answer.add_done_callback(lambda _: None)
         self.requests = []
         node.create_service(Ask, 'ask', self._on_service, callback_group=group)
-        self._actions = ActionServer(node, AskAction, 'ask', self._on_goal, callback_group=group)
+        making = partial(ActionServer, callback_group=group)
+        self._actions = self.spun.call(making, node, AskAction, 'ask', self._on_goal)
 
     async def _on_service(self, request, response):
         if not request.question:  # the handshake of a client

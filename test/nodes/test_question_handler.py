@@ -96,7 +96,8 @@ def test_time_that_passes_while_answering_keeps_what_was_said(robot, vstream):
         vstream.write(memory, frame, number * S)
     whole = vstream.answer(memory.snapshot().to_float16(), 'What happened?', max_new_tokens=60)
     assert answer.text
-    assert answer.text[:40] == ros_text(whole.text)[:40]
+    said = answer.text[:40]  # or less: a slow machine says less in that time
+    assert said == ros_text(whole.text)[: len(said)]
     assert answer.frames_seen == 3
     assert answer.memory_id == robot.memory.memory_id
 
@@ -228,7 +229,7 @@ def test_who_asks_and_dies_harms_nobody(robot):
     robot.see(1)
     victim = SpunNode('/robot', 'victim')
     service = victim.node.create_client(Ask, 'ask')
-    action = ActionClient(victim.node, AskAction, 'ask')
+    action = victim.call(ActionClient, victim.node, AskAction, 'ask')
     wait_until(lambda: service.service_is_ready() and action.server_is_ready(), 'the server')
     asked = fill(AskAction.Goal(), 'What happened?', max_new_tokens=500)
     goal = Goal(action, asked, robot.said)
