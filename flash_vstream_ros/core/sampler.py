@@ -55,7 +55,8 @@ class FrameSampler:
     :param max_gap_s: a step ahead of more seconds than this must be confirmed; the time between
         frames that are taken comes on top.
     :param settle_s: how long stamps must agree after a jump.
-    :param after_ns: newest stamp that is memorised already; 0: none.
+    :param after_ns: newest stamp that is memorised already; 0: none. A first stamp far ahead of it
+        must be confirmed like any other, for behind a wrong one the right ones would be a jump back.
     """
 
     def __init__(
@@ -112,12 +113,13 @@ class FrameSampler:
 
     def _is_far_ahead(self, stamp_ns: int) -> bool:
         # Of the newest taken, not of the newest: it is the same where only those are shown.
-        return self._taken_ns is not None and stamp_ns - self._taken_ns > self._max_gap_ns
+        newest_ns = self._taken_ns or self._after_ns
+        return newest_ns > 0 and stamp_ns - newest_ns > self._max_gap_ns
 
     def _decide(self, stamp_ns: int) -> Decision:
         if stamp_ns <= 0:
             return Decision.INVALID
-        if self._newest_ns is None and stamp_ns > self._after_ns:
+        if self._newest_ns is None and not self._after_ns:
             return self._in_order(stamp_ns)
         step_ns = stamp_ns - (self._newest_ns or self._after_ns)
         if step_ns == 0:

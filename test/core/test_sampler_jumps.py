@@ -89,6 +89,20 @@ def test_behind_a_restored_memory_a_clock_a_little_back_is_waited_for():
     assert decisions == [Decision.LATE] * 50 + [Decision.REPEATED] + [Decision.TAKE] * 49
 
 
+def test_behind_a_restored_memory_one_stamp_far_ahead_costs_nothing():
+    """A camera driver that starts before its clock is set begins with a stamp from anywhere."""
+    sampler = FrameSampler(0.0, after_ns=EPOCH_NS)
+    stamps = [EPOCH_NS + 3600 * S, *range(EPOCH_NS + 5 * S, EPOCH_NS + 10 * S, S)]
+    assert decide(sampler, stamps) == [Decision.AHEAD] + [Decision.TAKE] * 5
+
+
+def test_behind_a_restored_memory_a_long_pause_is_confirmed_by_the_camera():
+    """The robot was off for a day: what comes is the same stream, going on."""
+    sampler = FrameSampler(0.0, after_ns=EPOCH_NS)
+    stamps = [EPOCH_NS + 86_400 * S + stamp - EPOCH_NS for stamp in camera(10, 2)]
+    assert decide(sampler, stamps) == [Decision.AHEAD] * 10 + [Decision.TAKE] * 10
+
+
 def lossy(rate: float, seconds: float, seed: int) -> list[int]:
     """A camera that jitters, of which runs of frames are lost, and that pauses."""
     noise = random.Random(seed)
