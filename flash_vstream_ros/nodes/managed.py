@@ -10,6 +10,7 @@ import torch
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.action import ActionServer
 from rclpy.client import Client
+from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
@@ -23,6 +24,9 @@ from flash_vstream_ros.nodes.parameters import declare_config
 # What the user can mend is said in one line; anything else keeps its traceback.
 MENDABLE = (ValueError, OSError, ParameterException, RCLError, torch.OutOfMemoryError)
 Entity = Publisher | Subscription | Service | Client | Timer | ActionServer
+# For the requests that had arrived when the work ended: each gets its answer. In turns, for the
+# executor may be held up by one thing, and then has to come to all others as well.
+FAREWELL_PERIOD_S, FAREWELL_TURNS = 0.1, 10
 
 
 def _destroy_action_server(_: Node, waitable: object) -> None:
@@ -58,7 +62,8 @@ class ManagedNode(LifecycleNode):
 
     configure loads the model, activate serves, deactivate stops serving and keeps the memory,
     cleanup frees the model. rclpy destroys nothing by itself: all entities that the work has made
-    on the node are destroyed at cleanup.
+    on the node are destroyed at cleanup, its servers a moment later: of a request that lies in the
+    middleware when its server goes, whoever sent it would never hear.
 
     :param make_work: makes the work of (node, config); what it raises is said, and nothing stays.
     :raises ValueError: a parameter has a value that it cannot have.
@@ -71,6 +76,9 @@ class ManagedNode(LifecycleNode):
         self._make_work = make_work
         self._work: Work | None = None
         self._own: set[Entity] = set()
+        self._leaving: set[Entity] = set()  # servers of work that has ended
+        self._farewell: Timer | None = None
+        self._turns_left = 0
         self._fault: Exception | None = None
         self._is_starting = False
         try:
@@ -135,6 +143,7 @@ class ManagedNode(LifecycleNode):
         self._state_machine.destroy_when_not_in_use()
 
     def _configure(self) -> None:
+        self._end_farewell()  # two servers of one name would both answer
         self._own = self._entities()
         try:
             self._work = self._make_work(self, self.config)
@@ -149,8 +158,29 @@ class ManagedNode(LifecycleNode):
         finally:
             if self.executor is None:
                 self._release(made)
-            else:  # behind the callbacks that now get their last answers
-                self.executor.create_task(self._release, made)
+            else:
+                self._begin_farewell(made)
+
+    def _begin_farewell(self, made: set[Entity]) -> None:
+        """Destroy what the ended work has made, its servers once they have answered all."""
+        self._end_farewell()
+        self._leaving = {entity for entity in made if isinstance(entity, Service | ActionServer)}
+        # Behind the callbacks that now get their last answers.
+        self.executor.create_task(self._release, made - self._leaving)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulated one may stand still
+        self._turns_left = FAREWELL_TURNS
+        self._farewell = self.create_timer(FAREWELL_PERIOD_S, self._on_farewell, clock=steady)
+
+    def _on_farewell(self) -> None:
+        self._turns_left -= 1
+        if not self._turns_left:
+            self._end_farewell()
+
+    def _end_farewell(self) -> None:
+        if self._farewell is not None:
+            self.destroy_timer(self._farewell)
+            self._farewell = None
+            self._release(self._leaving)
 
     def _entities(self) -> set[Entity]:
         return {entity for kind in _DESTROYERS for entity in getattr(self, kind)}

@@ -45,8 +45,13 @@ class Probe:
         make_action_server(node, Ask, 'act', self._serve, self._serve)
         group = ReentrantCallbackGroup()  # in the default one it would keep the manager waiting
         node.create_service(Trigger, '~/serve', self._serve, callback_group=group)
+        node.create_service(Trigger, '~/tell', self._tell)
         Probe.made.append(self)
         self._note('configure')
+
+    def _tell(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.message = self.calls[-1]
+        return response
 
     async def _serve(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         await self.worker.run(self._work)
@@ -218,3 +223,27 @@ def test_a_manager_takes_a_node_through_its_states_while_services_are_in_use(man
     go(Transition.TRANSITION_CONFIGURE, State.PRIMARY_STATE_INACTIVE)
     spin_until(serve.service_is_ready, 'our service again')
     executor.remove_node(managed)
+
+
+def test_every_request_that_arrived_before_a_cleanup_gets_its_response(managed, spun):
+    """Without one, a raw client would wait for ever."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(managed)
+    managed.start()
+    tell = spun.call(
+        spun.node.create_client, Trigger, f'{managed.get_fully_qualified_name()}/tell'
+    )
+
+    def spin_until(condition, what):
+        wait_until(lambda: executor.spin_once(timeout_sec=0.05) or condition(), what)
+
+    spin_until(tell.service_is_ready, 'our service')
+    first = spun.call(tell.call_async, Trigger.Request())
+    spin_until(first.done, 'the first response: each has found the other')
+    sent = [spun.call(tell.call_async, Trigger.Request()) for _ in range(9)]
+    for trigger in ('deactivate', 'cleanup'):
+        assert getattr(managed, f'trigger_{trigger}')() == SUCCESS
+    spin_until(lambda: all(future.done() for future in sent), 'all responses')
+    assert {future.result().message for future in sent} == {'stop'}
+    spin_until(lambda: not tell.service_is_ready(), 'our service is gone')
+    executor.shutdown()
