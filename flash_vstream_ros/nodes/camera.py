@@ -15,19 +15,15 @@ from sensor_msgs.msg import CompressedImage, Image
 from flash_vstream_ros.core.config import FrameHandlerConfig
 from flash_vstream_ros.nodes.conversions import time_to_ns
 from flash_vstream_ros.nodes.dozing import LONGEST_S, DozingGroup, Pace
-from flash_vstream_ros.nodes.topic_advice import (
-    COMPRESSED,
-    IMAGE,
-    how_to_keep_images,
-    nearest_topics,
-    start_command,
+from flash_vstream_ros.nodes.mixed_cameras import (
+    APART,
+    FrameIds,
+    say_frame_ids,
+    say_publishers,
 )
-from flash_vstream_ros.nodes.topic_graph import (
-    NAME_UNKNOWN,
-    node_of,
-    published_images,
-    why_refused,
-)
+from flash_vstream_ros.nodes.nearest_images import where_images_are
+from flash_vstream_ros.nodes.topic_advice import COMPRESSED, IMAGE, how_to_keep_images
+from flash_vstream_ros.nodes.topic_graph import NAME_UNKNOWN, node_of, why_refused
 
 IMAGE_TYPES = {'raw': Image, 'compressed': CompressedImage}
 TYPE_NAMES = {'raw': IMAGE, 'compressed': COMPRESSED}
@@ -75,6 +71,8 @@ class Camera:
         self._lost_at = float('-inf')
         self._refused: dict[bytes, float] = {}  # publishers whose images never come; since when
         self._told: set[bytes] = set()  # those of them that it was said of
+        self._frame_ids = FrameIds()
+        self.mixed: list[str] = []  # what tells that the images are of several cameras
         is_reliable = config.image_reliability == 'reliable'
         try:
             self._subscribe(
@@ -143,6 +141,7 @@ class Camera:
     def _receive(self, message: Image | CompressedImage, info: Mapping[str, Any]) -> None:
         now = time.monotonic()
         skipped = self._count(info)
+        self._frame_ids.note(message.header.frame_id, now)
         self._interval_s, self._heard = (now - self._heard) / (skipped + 1), now
         if self._said:
             self._said = ''
@@ -185,6 +184,7 @@ class Camera:
         if self._config.image_reliability == 'auto' and publishers:
             self._match(publishers)
         self._check_refused(publishers)
+        self._check_mixing(publishers)
         self._check_loss()
         self._check_silence(publishers)
 
@@ -209,6 +209,17 @@ class Camera:
                     f'Start the frame handler with -p image_reliability:=auto, or set that in '
                     f'params_file'
                 )
+
+    def _check_mixing(self, publishers: list[TopicEndpointInfo]) -> None:
+        """Say that the images are of several cameras, where that is news."""
+        expected = TYPE_NAMES[self._config.image_transport]
+        heard = [p for p in publishers if bytes(p.endpoint_gid) not in self._refused]
+        nodes = [node_of(p) for p in heard if p.topic_type == expected]
+        frame_ids = self._frame_ids.alternating(time.monotonic())
+        said = (say_publishers(self.topic, nodes), say_frame_ids(self.topic, frame_ids))
+        before, self.mixed = self.mixed, [text for text in said if text]
+        for text in set(self.mixed) - set(before):
+            self._node.get_logger().warning(f'{text}; {APART}')
 
     def _check_silence(self, publishers: list[TopicEndpointInfo]) -> None:
         """Say why there is no image, and again where the reason has become another one."""
@@ -281,18 +292,5 @@ class Camera:
         return f'{names} offers {self.topic}, but sends nothing; is the camera running?'
 
     def _where_images_are(self) -> str:
-        """Name the topics that have images, the nearest first, and how to take it."""
-        expected = TYPE_NAMES[self._config.image_transport]
-        topics = published_images(self._node)
-        names = nearest_topics(self.topic, expected, topics)
-        if not names:
-            return (
-                'no topic has images: start the camera driver, in the same ROS domain '
-                f'(ROS_DOMAIN_ID={self._node.context.get_domain_id()})'
-            )
-        nearest, *others = names
-        other = COMPRESSED if expected == IMAGE else IMAGE
-        kind = expected if expected in topics[nearest] else other
-        command = start_command(nearest, kind, self._node.get_namespace(), self._config.model)
-        rest = f' (others: {others})' if others else ''
-        return f'the nearest topic with images is {nearest}{rest}. Take it with: {command}'
+        kind = TYPE_NAMES[self._config.image_transport]
+        return where_images_are(self._node, self.topic, kind, self._config.model)

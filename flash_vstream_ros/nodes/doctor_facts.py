@@ -83,6 +83,7 @@ class ImageFacts:
     size_bytes: int = 0  # of the newest image
     fault: str = ''  # why the newest image shows no picture
     stamps_ns: tuple[int, ...] = ()  # of the headers, as they came
+    frame_ids: tuple[str, ...] = ()  # those that take turns; none where all images have one
     offset_s: float | None = None  # newest stamp minus the time it came at, by the robot's clock
 
 

@@ -15,6 +15,7 @@ from flash_vstream_ros.nodes.doctor_facts import (
     PublisherFacts,
 )
 from flash_vstream_ros.nodes.environment import PROFILE_VARIABLES
+from flash_vstream_ros.nodes.mixed_cameras import APART, say_frame_ids, say_publishers
 from flash_vstream_ros.nodes.topic_advice import how_to_keep_images, start_command
 
 HOUR_S = 3600.0
@@ -32,6 +33,7 @@ def check_image(image: ImageFacts, facts: Facts) -> Iterator[Finding]:
     publishers = [publisher for publisher in image.publishers if publisher.kind == image.kind]
     if not publishers:
         return
+    yield from _check_mixing(image, publishers)
     yield from _check_quality(image, publishers)
     yield _check_arrival(image, publishers, facts)
     if (image.received or image.lost) and 'fastrtps' in facts.machine.middleware:
@@ -81,6 +83,17 @@ def _start(image: ImageFacts, topic: str, kind: str, facts: Facts) -> str:
     namespace = image.reader.rpartition('/')[0] if image.reader else facts.namespace
     models = [str(node.parameters.get('model', '')) for node in facts.nodes]
     return start_command(topic, kind, namespace, next(filter(None, models), ''))
+
+
+def _check_mixing(image: ImageFacts, publishers: list[PublisherFacts]) -> Iterator[Finding]:
+    """Whether all images of a topic are of one camera: one memory would mix up several."""
+    nodes = [publisher.node for publisher in publishers if not publisher.mismatches]
+    for text in (
+        say_publishers(image.topic, nodes),
+        say_frame_ids(image.topic, image.frame_ids),
+    ):
+        if text:
+            yield Finding('image topic', WARN, text, APART)
 
 
 def _check_quality(image: ImageFacts, publishers: list[PublisherFacts]) -> Iterator[Finding]:

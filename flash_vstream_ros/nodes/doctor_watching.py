@@ -22,6 +22,7 @@ from flash_vstream_ros.nodes.doctor_facts import (
     PublisherFacts,
 )
 from flash_vstream_ros.nodes.image_conversions import compressed_to_rgb, image_to_rgb
+from flash_vstream_ros.nodes.mixed_cameras import FrameIds
 from flash_vstream_ros.nodes.qos import LATCHED
 from flash_vstream_ros.nodes.times import NS_PER_S, seconds_to_duration, time_to_ns
 from flash_vstream_ros.nodes.topic_advice import COMPRESSED
@@ -74,6 +75,7 @@ class ImageWatch:
         self._newest: Image | CompressedImage | None = None
         self._stamps: list[int] = []
         self._arrivals: list[float] = []
+        self._frame_ids = FrameIds()
         self._offset_ns: int | None = None
         self._lost = 0
         reliability = ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT
@@ -91,6 +93,7 @@ class ImageWatch:
         if len(self._stamps) < STAMPS:
             self._stamps.append(time_to_ns(message.header.stamp))
             self._arrivals.append(time.monotonic())
+            self._frame_ids.note(message.header.frame_id, self._arrivals[-1])
             now_ns = self._now_ns()
             self._offset_ns = None if now_ns is None else self._stamps[-1] - now_ns
         self._newest = message
@@ -127,6 +130,7 @@ class ImageWatch:
             size_bytes=0 if message is None else len(message.data),
             fault='' if message is None else _fault(message),
             stamps_ns=tuple(self._stamps),
+            frame_ids=tuple(self._frame_ids.alternating(time.monotonic())),
             offset_s=None if self._offset_ns is None else self._offset_ns / NS_PER_S,
         )
 

@@ -23,6 +23,7 @@ from flash_vstream_ros.nodes.diagnostics import (
 )
 from flash_vstream_ros.nodes.live_memory import LiveMemory
 from flash_vstream_ros.nodes.memory_services import MemoryServices
+from flash_vstream_ros.nodes.mixed_cameras import APART
 from flash_vstream_ros.nodes.topic_graph import node_of
 
 
@@ -81,6 +82,8 @@ class FrameDiagnostics:
                 self._node, 'camera', [(WARN, f'no images are taken: {why_none}')], decided
             )
         faults = [(ERROR, text) for text in (camera.fault, self._stamp_fault(stamps)) if text]
+        if camera.mixed:
+            faults.append((WARN, f'{"; ".join(camera.mixed)}; {APART}'))
         publishers = self._node.get_publishers_info_by_topic(camera.topic)
         values = {
             'topic': camera.topic,

@@ -128,6 +128,16 @@ def test_a_topic_that_was_asked_for_and_nobody_reads_comes_with_the_launch():
     says(facts, 'image topic', WARN, '/rear/image', 'image:=/rear/image')
 
 
+def test_several_cameras_on_one_topic_come_with_the_handlers_they_want():
+    rear = replace(CAMERA, node='/rear_driver')
+    words = ('/driver, /rear_driver', 'one frame handler for each camera', 'cameras:=')
+    says(with_images(publishers=(CAMERA, rear)), 'image topic', WARN, *words)
+    words = ("['front', 'rear']", 'one frame handler for each camera')
+    says(with_images(frame_ids=('front', 'rear')), 'image topic', WARN, *words)
+    unheard = replace(rear, mismatches={HANDLER: 'Best effort publisher and ...'})
+    says(with_images(publishers=(CAMERA, unheard)), 'image topic', OK, '/driver')
+
+
 def test_quality_of_service_that_does_not_fit_is_named_for_each_reader():
     camera = replace(CAMERA, mismatches={HANDLER: 'Best effort publisher and ...'})
     facts = with_images(publishers=(camera,))
