@@ -54,7 +54,8 @@ class TemporalMemory(nn.Module):
         self.register_buffer('costs', torch.zeros(rows, rows, device=device))
         # No state but room to compute in, whose pages would cost more than the arithmetic if they
         # were allocated anew each time.
-        self._differences = torch.empty_like(self.centroids)
+        room = torch.empty_like(self.centroids)
+        self.register_buffer('_differences', room, persistent=False)
         self.reset()
 
     def reset(self) -> None:
@@ -82,14 +83,15 @@ class TemporalMemory(nn.Module):
             self.masses.mul_(fade)
             self.costs.mul_(fade)
         self.centroids[newcomer] = point
-        self.weights[newcomer] = 1
-        self.masses[newcomer] = 1.0
+        # Numbers of the host are filled in: to assign one to an element copies it to the device.
+        self.weights[newcomer:].fill_(1)
+        self.masses[newcomer:].fill_(1.0)
         self.first_ns[newcomer] = stamp_ns
         self.last_ns[newcomer] = stamp_ns
         self.mean_offset_ns[newcomer] = offset_ns
         costs = self._merge_costs(self.centroids[newcomer], self.masses[newcomer])
         costs = costs.where(self.weights > 0, -1.0)
-        costs[newcomer] = torch.inf
+        costs[newcomer:].fill_(torch.inf)
         self.costs[newcomer] = costs
         self.costs[:, newcomer] = costs
         place = self.costs.argmin()  # the first minimum is the lowest (a, b)

@@ -112,6 +112,13 @@ def test_a_memory_that_moves_and_a_copy_are_captured_anew(captures, captured):
     assert captures.count == 3
 
 
+def test_a_memory_moves_with_all_that_it_computes_in():
+    memory = make_memory().to('meta')
+    tensors = [value for part in memory.modules() for value in vars(part).values()]
+    tensors += memory.buffers()
+    assert {t.device.type for t in tensors if isinstance(t, torch.Tensor)} == {'meta'}
+
+
 def test_a_model_captures_where_it_is_told_to(captures, golden_vstream, monkeypatch):
     side, width = golden_vstream.geometry.feature_side, golden_vstream.geometry.feature_width
     for captured, expected in ((False, 0), (True, 1)):

@@ -30,7 +30,7 @@ def walk(count: int, seed: int = 0) -> Tensor:
 def state(memory: TemporalMemory) -> dict[str, Tensor]:
     """All state but the scratch row of the newcomer."""
     rows = memory.slots
-    kept = {name: value[:rows].clone() for name, value in memory.named_buffers()}
+    kept = {name: value[:rows].clone() for name, value in memory.state_dict().items()}
     return kept | {'costs': kept['costs'][:, :rows]}
 
 

@@ -250,7 +250,7 @@ def test_a_refused_point_changes_no_cluster_while_filling_and_when_full(count):
 
 def clusters(memory: TemporalMemory) -> dict[str, list]:
     """All state but the scratch row of the newcomer."""
-    kept = {name: value[: memory.slots] for name, value in memory.named_buffers()}
+    kept = {name: value[: memory.slots] for name, value in memory.state_dict().items()}
     return {n: (v[:, : memory.slots] if n == 'costs' else v).tolist() for n, v in kept.items()}
 
 
