@@ -11,6 +11,7 @@ from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from flash_vstream_ros.core.cuda_graphs import try_capture
+from flash_vstream_ros.core.snapshot import fits_float16
 
 # Of OpenAI's CLIP, on pixel values of 0 to 1, RGB.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -148,6 +149,18 @@ class Encoder(nn.Module):
             resized = (size * height // short, size * width // short)
             pixels = functional.interpolate(pixels, resized, mode='bicubic', antialias=True)
         return _centre(pixels, (size, size))[0].round().clamp(0, 255)
+
+
+def whole_picture(feature: Tensor) -> Tensor | None:
+    """What a frame shows as a whole, on the host; the only wait for the device.
+
+    :param feature: (P, P, D) of any floating type, on any device.
+    :returns: (1, D) float32 on the CPU, the mean over the patches; None: a value is not finite or
+        does not fit float16.
+    """
+    mean = feature.flatten(0, -2).float().mean(0)
+    found = torch.cat([mean, fits_float16(feature)[None].float()]).cpu()
+    return found[None, :-1] if found[-1] else None
 
 
 @cache

@@ -11,9 +11,10 @@ import numpy as np
 from rclpy.node import Node
 from torch import Tensor
 
+from flash_vstream_ros.core.encoder import whole_picture
 from flash_vstream_ros.core.memory_file import read_attached, read_notes
 from flash_vstream_ros.core.pipeline import FlashVStream
-from flash_vstream_ros.core.snapshot import MemorySnapshot, fits_float16
+from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.core.star_memory import StarMemory
 from flash_vstream_ros.core.still_frames import StillFrames
 from flash_vstream_ros.nodes.memory_publisher import MemoryPublisher
@@ -110,11 +111,12 @@ class LiveMemory:
             self._seen.clear()
             raise
         self._counts['memorised'] += 1
-        # A GPU refuses a frame without a word; its picture, which the host waits for, is no use.
-        if not fits_float16(feature):
+        # A GPU refuses a frame without a word; then its picture is no use.
+        whole = whole_picture(feature)
+        if whole is None:
             self.snapshot()
             return
-        self._seen.add(frame, stamp_ns, frame_id, feature, self.snapshot)
+        self._seen.add(frame, stamp_ns, frame_id, whole, self.snapshot)
         self._publisher.frame_id = frame_id
         self._publisher.note_change()
         self._publisher.publish_if_due()

@@ -91,7 +91,8 @@ class Crossings(TorchDispatchMode):
             return 0.0 if tensors[0].is_floating_point() else 0
         result = func(*args, **kwargs)
         if _is_blocking_copy(name, args, kwargs, tensors):
-            self.uploads.append(f'{name} {_place()}')
+            is_read = result.device.type == 'cpu'
+            (self.waits if is_read else self.uploads).append(f'{name} {_place()}')
         if not func.is_view and isinstance(result, Tensor) and result.device.type == 'cuda':
             self.kernels[name] += 1
         return result

@@ -22,7 +22,7 @@ from transformers import CLIPVisionConfig
 from flash_vstream_ros.core import static_passes
 from flash_vstream_ros.core.abstract_memory import SemanticAttention
 from flash_vstream_ros.core.continuous_batch import ContinuousBatch
-from flash_vstream_ros.core.encoder import Encoder
+from flash_vstream_ros.core.encoder import Encoder, whole_picture
 from flash_vstream_ros.core.growing_cache import GrowingCache
 from flash_vstream_ros.core.language_model import GREEDY, LanguageModel, Prefix, Sampling
 from flash_vstream_ros.core.star_memory import StarMemory
@@ -67,6 +67,7 @@ def perceiving() -> Scenes:
         'commit': memory._commit,
         'commit that fades': fading._commit,
         'write': lambda: memory.write(feature, 5),
+        'whole picture': lambda: whole_picture(feature),
         'encode': lambda: tower.encode(pixels),
         'encode a frame of the host': lambda: tower(frame[None]),
     }

@@ -46,3 +46,8 @@ def test_a_pass_that_is_captured_crosses_nothing(scene, scenes):
     found = scenes[scene]
     assert found['kernels'] > 30
     assert found['waits'] == found['uploads'] == []
+
+
+def test_what_a_frame_shows_and_whether_it_can_be_memorised_are_one_wait(scenes):
+    assert len(scenes['whole picture']['waits']) == 1
+    assert scenes['whole picture']['uploads'] == []

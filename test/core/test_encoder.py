@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encoder: CLIP's numbers from frames of any size, and no layer more than needed."""
 
+import math
 import warnings
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
-from flash_vstream_ros.core.encoder import CLIP_MEAN, CLIP_STD, Encoder
+from flash_vstream_ros.core.encoder import CLIP_MEAN, CLIP_STD, Encoder, whole_picture
 
 CONFIG = CLIPVisionConfig(
     hidden_size=24,
@@ -258,3 +259,18 @@ def test_encoding_keeps_no_graph(whole):
     encoder = encoder_of(whole).requires_grad_(True)
     features: Tensor = encoder([picture(40, 50)])
     assert not features.requires_grad
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ('value', 'fits'), [(1.0, True), (65504.0, True), (1e5, False), (-math.inf, False)]
+)
+def test_what_a_frame_shows_as_a_whole_is_the_mean_of_what_can_be_memorised(dtype, value, fits):
+    feature = torch.randn(4, 4, 6, generator=torch.Generator().manual_seed(0)).to(dtype)
+    feature[1, 2, 3] = value if dtype == torch.float32 or value != 65504.0 else 65280.0
+    whole = whole_picture(feature)
+    assert (whole is not None) == fits
+    if fits:
+        assert torch.equal(whole[0], feature.float().flatten(0, 1).mean(0))
+    feature[0, 0, 0] = torch.nan
+    assert whole_picture(feature) is None
