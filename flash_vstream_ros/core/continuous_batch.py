@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from flash_vstream_ros.core.branches import Branch, Found, Scored, Spoken, Text
+from flash_vstream_ros.core.devices import send
 from flash_vstream_ros.core.growing_cache import GrowingCache
 from flash_vstream_ros.core.language_model import (
     MOST_BRANCH_TOKENS,
@@ -181,7 +182,7 @@ class ContinuousBatch:
             return
         places = alive.nonzero()[:, 0]
         owners = self._owners[places]
-        self._cache.keep(places.to(self._cache.layers[0].device))
+        self._cache.keep(*send(self._cache.layers[0].device, places))
         self._owners = owners
         self._prefixes = [known for known in self._prefixes if known[1] in used]
 
@@ -211,19 +212,20 @@ class ContinuousBatch:
             for place in range(end - size, end)
         ]
         weight = self._model.llama.get_input_embeddings().weight
-        hidden = hide(self._owners, lines[2:], weight.dtype)
-        past = len(self._owners) - lines.shape[1]
+        told = (lines, self._owners, torch.tensor(wanted, dtype=torch.int64))
+        lines, owners, wanted = send(weight.device, *told)
+        hidden = hide(owners, lines[2:], weight.dtype)
+        past = len(owners) - lines.shape[1]
         # Nobody sees what comes later; what a text sees comes before it.
-        later = torch.ones(2 * lines.shape[1:], dtype=torch.bool).triu_(1)
+        later = lines.new_ones(2 * lines.shape[1:], dtype=torch.bool).triu_(1)
         hidden[:, past:].masked_fill_(later, torch.finfo(weight.dtype).min)
-        token_ids, position_ids = lines[:2].to(weight.device)
         output = self._model.llama(
-            input_ids=token_ids[None],
-            attention_mask=hidden[None, None].to(weight.device),
-            position_ids=position_ids[None],
+            input_ids=lines[:1],
+            attention_mask=hidden[None, None],
+            position_ids=lines[1:2],
             past_key_values=self._cache,
             use_cache=True,
-            logits_to_keep=torch.tensor(wanted, device=weight.device),
+            logits_to_keep=wanted,
         )
         rows = output.logits[0].float().split(sizes)
         lasts = [number for number, text in enumerate(texts) if text.is_last_wanted and text.ids]

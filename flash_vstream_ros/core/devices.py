@@ -2,6 +2,7 @@
 """Names of devices and types -> torch's own."""
 
 import torch
+from torch import Tensor
 
 from flash_vstream_ros.core.config import DECODINGS, FLOAT_TYPES
 
@@ -46,6 +47,22 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype
     if dtype not in FLOAT_TYPES:
         raise ValueError(f'dtype: expected auto or one of {list(FLOAT_TYPES)}, got {dtype!r}')
     return getattr(torch, dtype)
+
+
+def send(device: torch.device, *parts: Tensor) -> list[Tensor]:
+    """Send tensors of the CPU to a device in one copy, for which the host does not wait on CUDA.
+
+    :param parts: of one type, each of any shape.
+    :returns: the same on the device; on the CPU those that were given.
+    """
+    if device.type == 'cpu':
+        return list(parts)
+    whole = torch.cat([part.flatten() for part in parts])
+    is_apart = device.type == 'cuda'
+    if is_apart:
+        whole = whole.pin_memory()  # torch keeps it until it has arrived
+    sent = whole.to(device, non_blocking=is_apart).split([part.numel() for part in parts])
+    return [piece.view(part.shape) for piece, part in zip(sent, parts, strict=True)]
 
 
 def check_decoding(decoding: str, device: torch.device) -> None:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
+from flash_vstream_ros.core.devices import send
+
 
 @dataclass(frozen=True)
 class Prefix:
@@ -120,9 +122,9 @@ def scores_of(answers: Sequence[Sequence[int]], first: Tensor, rest: Sequence[Te
     :returns: (answers,) float64.
     """
     begin, totals = first.log_softmax(-1), []
-    for ids, rows in zip(answers, rest, strict=True):
-        chosen = torch.tensor(ids[1:], dtype=torch.int64, device=first.device)[:, None]
-        later = rows.log_softmax(-1).gather(1, chosen).sum()
+    known = [torch.tensor(ids[1:], dtype=torch.int64) for ids in answers]
+    for ids, chosen, rows in zip(answers, send(first.device, *known), rest, strict=True):
+        later = rows.log_softmax(-1).gather(1, chosen[:, None]).sum()
         totals.append((begin[ids[0]] + later).double())
     return torch.stack(totals)
 
@@ -158,10 +160,12 @@ class LanguageModel(nn.Module):
         """The longest text in tokens, memory and answer included."""
         return self.llama.config.max_position_embeddings
 
-    def embed(self, token_ids: Sequence[int]) -> Tensor:
-        """Token ids -> (N, E) embeddings."""
+    def embed(self, token_ids: Sequence[int] | Tensor) -> Tensor:
+        """Token ids, or (N,) int64 of them on the device -> (N, E) embeddings."""
         embeddings = self.llama.get_input_embeddings()
-        return embeddings(torch.tensor(token_ids, device=embeddings.weight.device))
+        if not isinstance(token_ids, Tensor):
+            (token_ids,) = send(embeddings.weight.device, torch.tensor(token_ids))
+        return embeddings(token_ids)
 
     @torch.no_grad()
     def prefill_prefix(self, embeddings: Tensor) -> Prefix:
@@ -210,10 +214,11 @@ class LanguageModel(nn.Module):
         :returns: token ids with their natural log-probability (at temperature 1).
         """
         while True:
-            token_id, value = chosen_of(logits, sampling).tolist()  # one wait for the device
+            chosen = chosen_of(logits, sampling)
+            token_id, value = chosen.tolist()  # one wait for the device
             check_number(value)
             yield int(token_id), value
-            logits = self._forward([int(token_id)], cache)[-1]
+            logits = self._forward(chosen[:1].long(), cache)[-1]
 
     @torch.no_grad()
     def score(
@@ -244,16 +249,18 @@ class LanguageModel(nn.Module):
             empty = torch.zeros(0, weight.shape[0], device=weight.device)
             return [empty] * len(branches)
         device = weight.device
-        number = torch.arange(len(branches), device=device).repeat_interleave(
-            torch.tensor(sizes, device=device), output_size=total
+        ids = torch.tensor([token for branch in branches for token in branch])
+        number = torch.arange(len(branches)).repeat_interleave(
+            torch.tensor(sizes), output_size=total
         )
-        depth = torch.cat([torch.arange(size, device=device) for size in sizes])
+        depth = torch.cat([torch.arange(size) for size in sizes])
+        ids, number, depth = send(device, ids, number, depth)
         sees = (number[:, None] == number) & (depth[:, None] >= depth)
         mask = torch.cat([sees.new_ones(total, past), sees], 1)
         hidden = torch.zeros(total, past + total, dtype=weight.dtype, device=device)
         hidden.masked_fill_(~mask, torch.finfo(weight.dtype).min)
         output = self.llama(
-            inputs_embeds=self.embed([token for branch in branches for token in branch])[None],
+            inputs_embeds=self.embed(ids)[None],
             attention_mask=hidden[None, None],
             position_ids=(past + depth)[None],
             past_key_values=cache,
@@ -262,7 +269,9 @@ class LanguageModel(nn.Module):
         cache.crop(-total)  # a negative number of tokens: removed from the end
         return output.logits[0].float().split(sizes)
 
-    def _forward(self, token_ids: Sequence[int], cache: DynamicCache, logits: int = 0) -> Tensor:
+    def _forward(
+        self, token_ids: Sequence[int] | Tensor, cache: DynamicCache, logits: int = 0
+    ) -> Tensor:
         """Append tokens to the cache. Returns float32 logits of the last N, (N, V); 0: of all."""
         embeddings = self.embed(token_ids)[None]
         output = self.llama(

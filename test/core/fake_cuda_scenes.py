@@ -85,13 +85,14 @@ def answering() -> Scenes:
         'captured pass': lambda: static_passes._read(
             model.llama, numbers[:5], numbers[5], owners, cache.buffers
         ),
-        'plain question': lambda: step(ContinuousBatch(model), prefix, 1),
-        'plain question and two tokens': lambda: step(ContinuousBatch(model), prefix, 3),
+        'plain: question': lambda: step(ContinuousBatch(model), prefix, 1),
+        'plain: question and two tokens': lambda: step(ContinuousBatch(model), prefix, 3),
         'alone: question': lambda: speak_alone(model, prefix, 1),
         'alone: question and two tokens': lambda: speak_alone(model, prefix, 3),
         'drawn: question': lambda: speak_alone(model, prefix, 1, drawn()),
+        'drawn: question and two tokens': lambda: speak_alone(model, prefix, 3, drawn()),
         'alone: choices': lambda: next(model.score_each(prefix, [1, 2], CHOICES)),
-        'choices': lambda: step(ContinuousBatch(model), prefix, 1, CHOICES),
+        'together: choices': lambda: step(ContinuousBatch(model), prefix, 1, CHOICES),
     }
 
 

@@ -51,3 +51,17 @@ def test_a_pass_that_is_captured_crosses_nothing(scene, scenes):
 def test_what_a_frame_shows_and_whether_it_can_be_memorised_are_one_wait(scenes):
     assert len(scenes['whole picture']['waits']) == 1
     assert scenes['whole picture']['uploads'] == []
+
+
+@pytest.mark.parametrize('way', ['plain', 'alone', 'drawn'])
+def test_a_token_is_one_wait_and_nothing_is_sent_that_is_waited_for(way, scenes):
+    for what, tokens in (('question', 1), ('question and two tokens', 3)):
+        found = scenes[f'{way}: {what}']
+        assert len(found['waits']) == tokens
+        assert found['uploads'] == []
+
+
+@pytest.mark.parametrize('scene', ['alone: choices', 'together: choices'])
+def test_the_scores_of_all_choices_are_one_wait(scene, scenes):
+    assert len(scenes[scene]['waits']) == 1
+    assert scenes[scene]['uploads'] == []
