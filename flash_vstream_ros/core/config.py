@@ -161,6 +161,9 @@ class FrameHandlerConfig:
     publish_rate: float = tunable(
         10.0, 'memories published per second at most', unit='Hz', minimum=0.01, maximum=1000.0
     )
+    enabled: bool = tunable(
+        True, 'take images from the start; set_enabled changes it until the process ends'
+    )
     silence_timeout: float = tunable(
         3.0,
         'seconds without an image after which the node says what is wrong',
@@ -253,7 +256,7 @@ class QuestionHandlerConfig:
     )
     stale_after: float = tunable(
         5.0,
-        'seconds of steady time without a new memory after which answers are marked stale',
+        'seconds without a new memory, or three usual intervals, after which answers are stale',
         unit='s',
         minimum=0.1,
         maximum=86400.0,

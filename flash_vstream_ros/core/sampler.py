@@ -56,7 +56,7 @@ class FrameSampler:
         frames that are taken comes on top.
     :param settle_s: how long stamps must agree after a jump.
     :param after_ns: newest stamp that is memorised already; 0: none. A first stamp far ahead of it
-        must be confirmed like any other, for behind a wrong one the right ones would be a jump back.
+        must be confirmed like any other: behind a wrong one the right ones would be a jump back.
     """
 
     def __init__(

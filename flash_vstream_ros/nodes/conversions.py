@@ -14,6 +14,7 @@ from builtin_interfaces.msg import Time
 
 from flash_vstream_ros.core.model_config import LARGEST_SIZE
 from flash_vstream_ros.core.pipeline import Answer
+from flash_vstream_ros.core.quoting import shorten
 from flash_vstream_ros.core.snapshot import PARTS, MemorySnapshot, fits_float16
 from flash_vstream_ros.msg import Answer as AnswerMessage
 from flash_vstream_ros.msg import MemoryMoment
@@ -30,7 +31,20 @@ _STAMP_ARRAYS = (
     'retrieved_stamps',
     'spatial_stamps',
 )
+LONGEST_FRAME_ID = 256  # characters; it comes back in every answer
 FINISHED = {'deadline': AnswerMessage.TIMEOUT, 'cancelled': AnswerMessage.CANCELLED}
+
+
+def check_frame_id(frame_id: str) -> None:
+    """Refuse the ``frame_id`` of an image or a memory that is no name.
+
+    :raises ValueError: it is longer than :data:`LONGEST_FRAME_ID`.
+    """
+    if len(frame_id) > LONGEST_FRAME_ID:
+        raise ValueError(
+            f'header.frame_id: expected at most {LONGEST_FRAME_ID} characters, got '
+            f'{len(frame_id)}: {shorten(frame_id)}'
+        )
 
 
 def snapshot_to_message(

@@ -9,6 +9,8 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future as Job
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -21,7 +23,7 @@ from flash_vstream_ros.core.sampler import Decision, FrameSampler
 from flash_vstream_ros.core.still_frames import StillFrames
 from flash_vstream_ros.nodes.camera import Camera
 from flash_vstream_ros.nodes.camera_poses import CameraPoses
-from flash_vstream_ros.nodes.conversions import time_to_ns
+from flash_vstream_ros.nodes.conversions import check_frame_id, time_to_ns
 from flash_vstream_ros.nodes.diagnostics import Diagnostics
 from flash_vstream_ros.nodes.frame_diagnostics import FrameDiagnostics
 from flash_vstream_ros.nodes.image_conversions import (
@@ -42,6 +44,16 @@ logger = logging.getLogger(__name__)
 _TO_RGB = {Image: image_to_rgb, CompressedImage: compressed_to_rgb}
 
 
+@dataclass
+class Switch:
+    """Whether images are taken while the node is active.
+
+    It outlives the work: a camera that was switched off stays off until it is switched on.
+    """
+
+    is_on: bool | None = None  # None: as the parameter has it
+
+
 class FrameHandler:
     """Samples a camera by its stamps, writes the frames to STAR memory, publishes the memory.
 
@@ -50,9 +62,12 @@ class FrameHandler:
     memory is there from configure to cleanup.
     """
 
-    def __init__(self, node: ManagedNode, config: FrameHandlerConfig) -> None:
+    def __init__(self, node: ManagedNode, config: FrameHandlerConfig, switch: Switch) -> None:
         self._node = node
         self._config = config
+        self._switch = switch
+        if switch.is_on is None:
+            switch.is_on = config.enabled
         self._logger = node.get_logger()
         self._vstream = FlashVStream.from_pretrained(
             config.model, config.device, config.dtype, parts=('vision',)
@@ -64,7 +79,7 @@ class FrameHandler:
         self._waiting: Image | CompressedImage | None = None
         self._waiting_begins_stream = False
         self._camera: Camera | None = None
-        self._is_active, self._is_enabled = False, True
+        self._is_active = False
         self._worker = Worker(node)
         poses = CameraPoses(node, config.pose_frame, self._submit) if config.pose_frame else None
         self._live = LiveMemory(
@@ -124,7 +139,7 @@ class FrameHandler:
 
     def _look(self) -> None:
         """Subscribe the camera, or leave it, as the node's state has it."""
-        is_looking = self._is_active and self._is_enabled
+        is_looking = self._is_active and self._switch.is_on
         if is_looking and self._camera is None:
             self._camera = Camera(self._node, self._config, self._on_image)
             self._logger.info(
@@ -136,6 +151,7 @@ class FrameHandler:
             self._camera.close()
             self.counts['received'] += self._camera.received
             self.counts['lost'] += self._camera.lost
+            self.counts['passed_over'] += self._camera.passed_over
             self._camera = None
 
     def _statuses(self) -> list[DiagnosticStatus]:
@@ -197,6 +213,7 @@ class FrameHandler:
                 f'memory of the one before is dropped'
             )
         try:
+            check_frame_id(message.header.frame_id)
             frame = _TO_RGB[type(message)](message)
             self._live.write(frame, stamp_ns, message.header.frame_id)
         except ValueError as error:
@@ -221,9 +238,9 @@ class FrameHandler:
     async def _set_enabled(
         self, request: SetBool.Request, response: SetBool.Response
     ) -> SetBool.Response:
-        self._is_enabled = request.data
+        self._switch.is_on = request.data
         self._look()
-        state = 'takes images' if self._is_enabled else 'takes no images'
+        state = 'takes images' if self._switch.is_on else 'takes no images'
         response.message = state if self._is_active else f'{state} once the node is active'
         response.success = True
         self._logger.info(f'set_enabled: {response.message}')
@@ -266,7 +283,8 @@ def _explain(error: BaseException) -> str:
 
 def make_node() -> ManagedNode:
     """Make the node, unconfigured."""
-    return ManagedNode('frame_handler', FrameHandlerConfig, FrameHandler)
+    make_work = partial(FrameHandler, switch=Switch())
+    return ManagedNode('frame_handler', FrameHandlerConfig, make_work)
 
 
 def main() -> int:

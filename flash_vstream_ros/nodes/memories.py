@@ -33,6 +33,13 @@ class Memories:
             topic: MemoryInbox(node, encoder_id, self._arrived, topic) for topic in topics
         }
 
+    def name_of(self, inbox: MemoryInbox) -> str:
+        """Name the camera of an inbox and no other: its ``frame_id``, else its topic."""
+        name, others = inbox.camera or '', self.inboxes.values()
+        if len(others) == 1 or (name and sum(other.camera == name for other in others) == 1):
+            return name
+        return inbox.topic.removesuffix('/memory') or inbox.topic
+
     def inbox(self, camera: str) -> MemoryInbox | None:
         """The inbox of a camera; None: no memory that has arrived is of it.
 
@@ -67,8 +74,8 @@ class Memories:
 
     @property
     def cameras(self) -> list[str]:
-        """``frame_id`` of the cameras that have a memory, or had one before it was reset."""
-        return [inbox.camera for inbox in self.inboxes.values() if inbox.camera is not None]
+        """Names of the cameras that have a memory, or had one before it was reset."""
+        return [self.name_of(i) for i in self.inboxes.values() if i.camera is not None]
 
     @property
     def are_all_known(self) -> bool:
@@ -76,11 +83,11 @@ class Memories:
         return all(i.camera is not None or i.fault for i in self.inboxes.values())
 
     def _arrived(self) -> None:
-        cameras = self.cameras
+        cameras = [inbox.camera for inbox in self.inboxes.values() if inbox.camera is not None]
         for camera in {c for c in cameras if cameras.count(c) > 1} - self._said:
             self._said.add(camera)
             self._node.get_logger().error(
                 f'several memories are of camera {quote(camera)}; give each camera a frame_id of '
-                f'its own, or name the topic in the request: {list(self.inboxes)}'
+                f'its own, or ask for one of {self.cameras}'
             )
         self._on_arrival()

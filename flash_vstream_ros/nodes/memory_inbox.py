@@ -2,6 +2,7 @@
 """The newest memory a question handler has received."""
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,9 +11,12 @@ from rclpy.node import Node
 from flash_vstream_ros.core.quoting import shorten
 from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.msg import MemorySnapshot as MemorySnapshotMessage
-from flash_vstream_ros.nodes.conversions import message_to_snapshot
+from flash_vstream_ros.nodes.conversions import check_frame_id, message_to_snapshot
 from flash_vstream_ros.nodes.moments import NO_PLACES, Places
 from flash_vstream_ros.nodes.qos import LATCHED
+
+INTERVALS = 8  # between memories, by whose median the usual one is told
+STALE_INTERVALS = 3.0  # as many without a new memory are no accident
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,14 @@ class ReceivedMemory:
     camera: str  # frame_id of its camera
     arrived: float  # time.monotonic()
     places: Places = NO_PLACES
+    interval_s: float = 0.0  # the usual one between memories with something new; 0: not known
+
+    def stale_after(self, least_s: float) -> float:
+        """Seconds without a newer one after which it is stale: some of the usual intervals.
+
+        :param least_s: and no less than this.
+        """
+        return max(least_s, STALE_INTERVALS * self.interval_s)
 
 
 class MemoryInbox:
@@ -42,10 +54,12 @@ class MemoryInbox:
         on_arrival: Callable[[], None],
         topic: str = 'memory',
     ) -> None:
+        self.topic = topic
         self._encoder_id = encoder_id
         self._on_arrival = on_arrival
         self._logger = node.get_logger()
         self.newest: ReceivedMemory | None = None
+        self._intervals: deque[float] = deque(maxlen=INTERVALS)
         # frame_id of the camera, known also while its memory is empty or refused; None: not yet
         self.camera: str | None = None
         self.fault = ''  # why the newest memory cannot be used; empty where it can
@@ -57,19 +71,32 @@ class MemoryInbox:
         return has_seen or bool(self.fault)
 
     def _receive(self, message: MemorySnapshotMessage) -> None:
-        if message.frames_written:
-            self.camera = message.header.frame_id
         try:
+            check_frame_id(message.header.frame_id)
+            if message.frames_written:
+                self.camera = message.header.frame_id
             self._check_encoder(message)
             snapshot, places = message_to_snapshot(message), Places.from_message(message)
         except ValueError as error:
             self._refuse(str(error))
         else:
+            arrived = time.monotonic()
+            interval_s = self._usual_interval(snapshot, arrived)
             self.newest = ReceivedMemory(
-                snapshot, message.header.frame_id, time.monotonic(), places
+                snapshot, message.header.frame_id, arrived, places, interval_s
             )
             self.fault = ''
         self._on_arrival()
+
+    def _usual_interval(self, snapshot: MemorySnapshot, arrived: float) -> float:
+        """Seconds that usually pass until a memory with another frame comes; 0: not known yet."""
+        before = self.newest
+        if before is not None and not before.snapshot.is_empty:
+            is_same = snapshot.memory_id == before.snapshot.memory_id
+            if is_same and snapshot.frames_written > before.snapshot.frames_written:
+                self._intervals.append(arrived - before.arrived)
+        ordered = sorted(self._intervals)  # of two the shorter: a camera that paused is not slow
+        return ordered[(len(ordered) - 1) // 2] if ordered else 0.0
 
     def _refuse(self, fault: str) -> None:
         self.newest = None

@@ -19,6 +19,7 @@ from flash_vstream_ros.nodes.memory_inbox import ReceivedMemory
 from flash_vstream_ros.nodes.times import NS_PER_S, fault_of_stretch, time_to_ns
 from flash_vstream_ros.srv import Ask as AskService
 
+MOST_CHOICES = 100  # all are scored in one pass, behind which others wait
 _FINISH_REASONS = {status: reason for reason, status in FINISHED.items()}
 
 
@@ -61,6 +62,8 @@ class Question:
             )
         if not self.text.strip():
             return f'question: expected some text, got {quote(self.text)}'
+        if len(self.choices) > MOST_CHOICES:
+            return f'choices: expected at most {MOST_CHOICES}, got {len(self.choices)}'
         choices = [choice.strip() for choice in self.choices]
         if not all(choices):
             return f'choices: expected some text in each, got {quote(list(self.choices))}'
@@ -93,6 +96,7 @@ class PendingQuestion:
         self.work_began: float | None = None
         self.text = ''
         self._memory: ReceivedMemory | None = None
+        self._camera = ''
         self._is_stale = False
         self._on_piece = on_piece
         self._lock = threading.Lock()
@@ -108,13 +112,15 @@ class PendingQuestion:
         self.work_began = time.monotonic()
         return not self._is_finished
 
-    def read(self, memory: ReceivedMemory, stale_after: float) -> None:
+    def read(self, memory: ReceivedMemory, camera: str, stale_after: float) -> None:
         """Note which memory it is answered from.
 
-        :param stale_after: seconds without a new memory until this moment that make it stale.
+        :param camera: its name, for the answer.
+        :param stale_after: seconds without a new memory until this moment that make it stale,
+            where its camera is not slower than that.
         """
-        self._is_stale = time.monotonic() - memory.arrived > stale_after
-        self._memory = memory
+        self._is_stale = time.monotonic() - memory.arrived > memory.stale_after(stale_after)
+        self._memory, self._camera = memory, camera
 
     def say(self, piece: str) -> None:
         """Add a piece of the answer."""
@@ -142,7 +148,7 @@ class PendingQuestion:
         if self._memory is not None:
             stretch = (self.question.from_ns, self.question.to_ns)
             describe_snapshot(answer, self._memory.snapshot, self._memory.places, *stretch)
-            answer.camera = self._memory.camera
+            answer.camera = self._camera
             answer.memory_age = now - self._memory.arrived
             answer.stale = self._is_stale
         self.answered.set_result(answer)

@@ -71,7 +71,9 @@ class QuestionHandler:
             node, config.prefill_share, self._memories, self._queue, self._vstream
         )
         Diagnostics(node, self._statuses)
-        self._watching = Watching(node, config, self._memories, self._queue)
+        self._watching = Watching(
+            node, config, self._memories, self._queue, self._diagnostics.note
+        )
         group = ReentrantCallbackGroup()  # each question awaits its answer among the others
         node.create_service(
             AskService, 'ask', self._on_service, qos_profile=REQUESTS, callback_group=group
@@ -171,18 +173,18 @@ class QuestionHandler:
         elif (memory := inbox.newest) is None or memory.snapshot.is_empty:
             pending.fail(Answer.MEMORY_EMPTY, 'no frame memorised yet; is the camera running?')
         else:
+            pending.read(memory, self._memories.name_of(inbox), self._config.stale_after)
             return self._answer(pending, memory, batch)
         return None
 
     def _answer(
         self, pending: PendingQuestion, memory: ReceivedMemory, batch: Batch | None
     ) -> Pieces | None:
-        pending.read(memory, self._config.stale_after)
         question, snapshot = pending.question, memory.snapshot
         if question.from_ns or question.to_ns:
             snapshot = LimitedSnapshot.between(snapshot, question.from_ns, question.to_ns)
         if snapshot.is_empty:
-            pending.fail(Answer.MEMORY_EMPTY, 'the memory holds nothing of that stretch of time')
+            pending.fail(Answer.MEMORY_EMPTY, _nothing_of(question, memory))
             return None
         return self._vstream.stream_answer(
             snapshot,
@@ -200,6 +202,15 @@ class QuestionHandler:
         if message.status == Answer.TIMEOUT:
             message.message = pending.why_late()
         pending.finish(message)
+
+
+def _nothing_of(question: Question, memory: ReceivedMemory) -> str:
+    held = memory.snapshot
+    return (
+        f'from_stamp, to_stamp: expected a stretch of what the memory holds, from '
+        f'{held.oldest_stamp_ns} to {held.newest_stamp_ns} ns, got from {question.from_ns} to '
+        f'{question.to_ns or held.newest_stamp_ns} ns'
+    )
 
 
 def _load(config: QuestionHandlerConfig) -> FlashVStream:

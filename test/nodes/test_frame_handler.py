@@ -30,9 +30,10 @@ DRIVER = Path(__file__).with_name('camera_program.py')
 HOUR = 3600
 
 
-def image(stamp_s: float, **fields):
+def image(stamp_s: float, frame_id: str = 'camera', **fields):
     """A good image, unless fields of it are changed."""
-    message = image_message(picture(round(stamp_s * 10)), round(stamp_s * S))
+    pixels = picture(round(stamp_s * 10))
+    message = image_message(pixels, round(stamp_s * S), frame_id=frame_id)
     for name, value in fields.items():
         setattr(message, name, value)
     return message
@@ -129,6 +130,7 @@ def test_a_stream_that_begins_again_begins_a_new_memory(robot):
     [
         ({'encoding': 'tri-colour'}, ['tri-colour', 'rgb8']),
         ({'data': array('B', bytes(100))}, ['100', '9216']),
+        ({'frame_id': 'f' * 257}, ['header.frame_id', 'at most 256', '257']),
     ],
 )
 def test_a_bad_image_is_refused_with_its_reason_and_the_next_good_one_taken(robot, fields, words):

@@ -85,6 +85,34 @@ def test_a_frame_handler_takes_no_images_while_disabled(start, planner):
     assert camera.memories[-1].frames_written == 2
 
 
+def test_a_camera_that_was_switched_off_stays_off_over_a_cleanup(start, planner):
+    start('frame_handler', sample_rate=0.0, enabled=False)
+    camera = FilmedBy(planner)
+    assert planner.state('frame_handler') == ACTIVE
+    assert camera.publisher.get_subscription_count() == 0
+    for enabled, state in ((True, 'takes images'), (False, 'takes no images')):
+        response = planner.request(SetBool, 'frame_handler/set_enabled', data=enabled)
+        assert response.message == state
+    for name in ('DEACTIVATE', 'CLEANUP', 'CONFIGURE', 'ACTIVATE'):
+        assert planner.change('frame_handler', getattr(Transition, f'TRANSITION_{name}'))
+    assert camera.publisher.get_subscription_count() == 0
+    assert planner.request(SetBool, 'frame_handler/set_enabled', data=True).success
+    camera.show(1)
+
+
+def test_cameras_that_share_a_frame_id_or_have_none_are_told_apart_by_their_topics(start, planner):
+    for name in ('front', 'rear'):
+        start('frame_handler', f'/{name}', sample_rate=0.0)
+    start('question_handler', memories=['front/memory', 'rear/memory'])
+    front, rear = FilmedBy(planner, 'front/', ''), FilmedBy(planner, 'rear/', '')
+    front.show(1)
+    rear.show(2)
+    for camera, second in (('front', 1), ('rear', 2)):
+        answer = planner.ask(camera=camera, min_stamp_ns=second * S)
+        assert (answer.status, answer.camera) == (Answer.OK, camera)
+    assert "expected one of ['front', 'rear'] or none" in planner.ask(camera='side').message
+
+
 def test_one_question_handler_answers_about_several_cameras(start, planner):
     for name in ('front', 'rear'):
         start('frame_handler', f'/{name}', sample_rate=0.0)

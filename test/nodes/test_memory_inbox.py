@@ -119,6 +119,18 @@ def test_a_damaged_memory_is_refused_and_the_next_good_one_taken(arrivals, publi
     assert arrivals.inbox.fault == ''
 
 
+def test_a_camera_whose_name_is_a_book_is_refused(arrivals, publish):
+    """It would come back in every answer."""
+    message = publish(1)
+    arrivals.wait(1)
+    message.header.frame_id = 'f' * 257
+    publish(2, header=message.header)
+    arrivals.wait(2)
+    assert arrivals.inbox.newest is None
+    assert 'header.frame_id: expected at most 256 characters, got 257' in arrivals.inbox.fault
+    assert len(arrivals.inbox.fault) < 300
+
+
 def test_its_camera_is_known_while_the_memory_is_empty_or_refused(arrivals, publish):
     """A question that names it would be told that there is no such camera."""
     assert arrivals.inbox.camera is None

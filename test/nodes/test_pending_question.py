@@ -166,7 +166,7 @@ def test_without_a_token_there_is_no_time_to_the_first(pending):
 @pytest.mark.parametrize('status', [Answer.OK, Answer.TIMEOUT, Answer.CANCELLED])
 def test_an_answer_names_its_memory_however_it_ended(pending, memory, status, stale_after):
     pending.begin_work()
-    pending.read(memory, stale_after)
+    pending.read(memory, 'camera', stale_after)
     pending.finish(Answer()) if status == Answer.OK else pending.fail(status, 'why')
     answer = pending.answered.result()
     assert answer.frames_seen == 2
