@@ -8,7 +8,7 @@ from torch import Tensor
 
 from flash_vstream_ros.core.model_config import ModelConfig
 
-# What changes every feature of a tower and none of its weights
+# Settings that change a tower's features but not its weights.
 TOWER_VALUES = ('hidden_act', 'num_attention_heads', 'layer_norm_eps', 'image_size', 'patch_size')
 
 
@@ -34,5 +34,5 @@ class Fingerprint:
             self._parts.append(f'{key} {tensor.dtype} {digest}')
 
     def hexdigest(self) -> str:
-        """The name."""
+        """Return the fingerprint: 16 hexadecimal digits."""
         return hashlib.sha256('\n'.join(sorted(self._parts)).encode()).hexdigest()[:16]

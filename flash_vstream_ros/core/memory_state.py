@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the state of a memory is like that a stream of frames has left behind.
+"""Checks that a loaded state is one that a stream of frames could have left.
 
 A digest says that a file is whole, not that it makes sense: a state from outside is looked at
 before it is used, so that reading, publishing and writing on cannot fail over it later.
@@ -23,10 +23,10 @@ _FEATURES = (
 
 
 def state_fault(state: Mapping[str, Tensor], geometry: MemoryGeometry) -> str:
-    """Say what no stream of frames leaves behind.
+    """Find what in a state no stream of frames could have left.
 
     :param state: the ``state_dict`` of a memory of this geometry, on the CPU.
-    :returns: what is wrong; nothing where all is right.
+    :returns: what is wrong; '' where nothing is.
     """
     # The newcomer's row may hold what was refused on a GPU; it is written before it is read.
     centroids = state['temporal.centroids'][: geometry.temporal_slots]
@@ -58,7 +58,7 @@ def _cluster_fault(state: Mapping[str, Tensor], frames: int, geometry: MemoryGeo
     masses = state['temporal.masses'][:slots]
     if (weights < 0).any() or not ((masses >= 0) & (masses <= weights)).all():
         return 'temporal.weights, temporal.masses: expected 0 <= mass <= weight'
-    if not _are_costs(state['temporal.costs'][:slots, :slots], filled):
+    if not _is_cost_table(state['temporal.costs'][:slots, :slots], filled):
         return 'temporal.costs: expected a symmetric table, infinite where nothing can merge'
     first, last, offset = (
         state[f'temporal.{name}'][:slots][filled]
@@ -72,8 +72,8 @@ def _cluster_fault(state: Mapping[str, Tensor], frames: int, geometry: MemoryGeo
     return ''
 
 
-def _are_costs(costs: Tensor, filled: Tensor) -> bool:
-    """Whether the cheapest merge is one of two different clusters: two filled slots."""
+def _is_cost_table(costs: Tensor, filled: Tensor) -> bool:
+    """Whether costs are symmetric, and finite exactly between two different filled slots."""
     can_merge = filled[:, None] & filled & ~torch.eye(len(filled), dtype=torch.bool)
     is_cost = torch.where(can_merge, (costs >= 0) & costs.isfinite(), costs == torch.inf)
     return bool(is_cost.all()) and torch.equal(costs, costs.T)

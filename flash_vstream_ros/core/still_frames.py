@@ -11,7 +11,7 @@ class StillFrames:
     """Compares frames with the one encoded last, by the mean colours of a grid of cells.
 
     The largest difference counts, so that a small thing that moves is noticed, and the frame
-    *encoded* last is what is compared with, so that slow changes add up until they are.
+    *encoded* last is what is compared with, so that slow changes add up until they are noticed.
 
     :param threshold: grey levels, 0 to 255; a frame none of whose cells differs by more shows
         nothing new. 0: no frame is compared.
@@ -43,7 +43,7 @@ class StillFrames:
         return bool(is_alike)
 
     def forget(self) -> None:
-        """The next frame shows something new, whatever it shows: the last one was of no use."""
+        """Have the next frame encoded, whatever it shows: the last one could not be used."""
         self._cells = None
 
 
@@ -53,10 +53,8 @@ def mean_colours(frame: np.ndarray) -> np.ndarray:
     :param frame: (H, W, 3) uint8 RGB.
     :returns: (h, w, 3) float32, h and w at most :data:`CELLS`.
     """
-    for axis in (0, 1):
-        step = max(frame.shape[axis] // (CELLS * _SAMPLES), 1)
-        frame = frame[::step] if axis == 0 else frame[:, ::step]
-    sums = frame.astype(np.float32)
+    row_step, column_step = (max(size // (CELLS * _SAMPLES), 1) for size in frame.shape[:2])
+    sums = frame[::row_step, ::column_step].astype(np.float32)
     for axis in (0, 1):
         size = sums.shape[axis]
         starts = np.unique(np.arange(CELLS) * size // CELLS)

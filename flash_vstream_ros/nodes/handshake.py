@@ -13,7 +13,7 @@ from rclpy.task import Future
 from flash_vstream_ros.srv import Ask
 
 PERIOD_S = 0.5
-MOST_ASKED = 40  # 20 seconds of them
+MAX_PENDING = 40  # 20 seconds of them
 
 
 class Handshake:
@@ -35,7 +35,7 @@ class Handshake:
         self._is_served = is_served
         self._on_met = on_met
         self._is_met = False
-        self._asked: deque[Future] = deque()  # an answer may take longer than a period
+        self._pending: deque[Future] = deque()  # an answer may take longer than a period
         self._next = 0.0  # when to ask again
 
     def is_served(self) -> bool:
@@ -56,18 +56,18 @@ class Handshake:
 
     def _ask(self) -> None:
         self._next = time.monotonic() + PERIOD_S
-        while len(self._asked) >= MOST_ASKED:
-            self._service.remove_pending_request(self._asked.popleft())
+        while len(self._pending) >= MAX_PENDING:
+            self._service.remove_pending_request(self._pending.popleft())
         with contextlib.suppress(RCLError):  # the next one may get out
-            asked = self._service.call_async(Ask.Request())
-            self._asked.append(asked)
-            asked.add_done_callback(self._on_answer)
+            answered = self._service.call_async(Ask.Request())
+            self._pending.append(answered)
+            answered.add_done_callback(self._on_answer)
 
     def _on_answer(self, answered: Future) -> None:
-        for asked in self._asked:
-            if asked is not answered:
-                self._service.remove_pending_request(asked)
-        self._asked.clear()
+        for pending in self._pending:
+            if pending is not answered:
+                self._service.remove_pending_request(pending)
+        self._pending.clear()
         self._is_met = True
         self._next = 0.0
         self._on_met()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Publishes a memory, latched, at most so many times a second."""
+"""Publishes a memory, latched, at a limited rate."""
 
 import time
 from collections import Counter
@@ -15,7 +15,7 @@ from flash_vstream_ros.nodes.conversions import snapshot_to_message
 from flash_vstream_ros.nodes.moments import Places
 from flash_vstream_ros.nodes.qos import LATCHED
 
-SHORTEST_TIMER_S = 0.02  # one of 1 kHz costs a quarter of a core
+SHORTEST_TIMER_S = 0.02  # a timer of 1 kHz costs a quarter of a core
 
 
 class MemoryPublisher:
@@ -23,7 +23,7 @@ class MemoryPublisher:
 
     :param publish_rate: memories published per second at most.
     :param read: returns the newest snapshot; runs on the worker.
-    :param submit: puts work at the end of the worker's line.
+    :param submit: puts work at the end of the worker's queue.
     :param counts: counts what could not be published.
     :param find_places: says which frames show a snapshot, and where. Runs on the worker.
     """
@@ -49,10 +49,12 @@ class MemoryPublisher:
         self.frame_id = ''
         self.newest: Snapshot | None = None  # as it was published
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        node.create_timer(max(self._period_s, SHORTEST_TIMER_S), self._publish_rest, clock=steady)
+        node.create_timer(
+            max(self._period_s, SHORTEST_TIMER_S), self._publish_pending, clock=steady
+        )
 
     def note_change(self) -> None:
-        """The memory is another one than was published. Runs on the worker."""
+        """Mark the memory as changed since it was last published. Runs on the worker."""
         self._is_unpublished = True
 
     def publish_if_due(self) -> None:
@@ -77,7 +79,7 @@ class MemoryPublisher:
         self._published = time.monotonic()
         self._is_unpublished = False
 
-    def _publish_rest(self) -> None:
+    def _publish_pending(self) -> None:
         """Timer: publish what was written faster than the publish rate allows."""
         if self._is_unpublished and not self._is_submitted:
             self._is_submitted = True  # one at a time: publishing may take longer than the period
