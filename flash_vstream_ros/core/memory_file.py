@@ -3,6 +3,7 @@
 
 import contextlib
 import hashlib
+import math
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ _NOTE = 'note: '
 _ATTACHED = 'attached: '
 _ATTACHED_TYPES = ('F32', 'F64', 'I64', 'U8')
 _TYPES = {'F32': torch.float32, 'F64': torch.float64, 'I64': torch.int64}  # of a state
+_CHUNK = 2**20  # bytes read at a time
 
 
 class MemoryFileError(ValueError):
@@ -93,6 +95,7 @@ def read_memory_file(
         metadata = file.metadata() or {}
         _check_metadata(path, metadata, about)
         _check_tensors(path, file, expected)
+        _read_through(path)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if _digest(tensors) != metadata.get('sha256'):
         raise MemoryFileError(f'{path}: damaged: its content is not what was written')
@@ -124,15 +127,30 @@ def read_attached(path: Path) -> dict[str, Tensor]:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """Open a file; what is wrong with it is an OSError or a MemoryFileError that names it."""
-    if not path.exists():
-        raise FileNotFoundError(f'{path}: no such file')
-    if not path.is_file():
-        raise OSError(f'{path}: expected a file, got a folder or a device')
+    _read_through(path, _CHUNK)
     try:
         with safe_open(path, 'pt') as file:
             yield file
     except SafetensorError as error:
         raise MemoryFileError(f'{path}: expected a saved memory, got {shorten(error)}') from error
+
+
+def _read_through(path: Path, limit: float = math.inf) -> None:
+    """Read a file to its end, or so far: what the disk and the system say against it is heard.
+
+    The reader says of a file that may not be read that there is none; and it maps the file, so
+    that a part of it that the disk cannot give back would end the process.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f'{path}: no such file')
+    if not path.is_file():  # opening a pipe would wait for somebody who writes to it
+        raise OSError(f'{path}: expected a file, got a folder or a device')
+    try:
+        with path.open('rb', buffering=0) as file:
+            while limit > 0 and file.read(_CHUNK):
+                limit -= _CHUNK
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # reading names no file
 
 
 def _check_metadata(path: Path, found: Mapping[str, str], about: Mapping[str, str]) -> None:

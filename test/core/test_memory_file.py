@@ -2,6 +2,7 @@
 """Saved memories: all or nothing on the disk, refused unless just right, going on as if alive."""
 
 import errno
+import io
 import json
 import os
 import resource
@@ -262,6 +263,27 @@ def test_a_file_of_something_else_is_refused(content, tmp_path):
     (tmp_path / 'memory').write_bytes(content)
     with pytest.raises(MemoryFileError, match=str(tmp_path / 'memory')):
         load(tmp_path / 'memory')
+
+
+@pytest.mark.parametrize(
+    ('begins', 'number'), [(0, errno.EACCES), (0, errno.EIO), (5000, errno.EIO)]
+)
+def test_what_cannot_be_read_at_the_moment_is_not_called_damaged(
+    begins, number, saved, monkeypatch
+):
+    """The reader calls it missing, or ends the process where the disk fails in the midst."""
+
+    class Failing(io.FileIO):
+        def read(self, size: int = -1) -> bytes:
+            if self.tell() >= begins:
+                raise OSError(number, os.strerror(number))
+            return super().read(size)
+
+    monkeypatch.setattr(memory_file, '_CHUNK', 4096)
+    monkeypatch.setattr(Path, 'open', lambda path, *_, **__: Failing(path))
+    with pytest.raises(OSError, match=os.strerror(number)) as error:
+        load(saved)
+    assert (error.value.errno, error.value.filename) == (number, str(saved))
 
 
 def test_a_checkpoint_is_no_memory(tmp_path):
