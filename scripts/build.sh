@@ -29,4 +29,6 @@ scripts/in_ros_env.sh colcon --log-level error build --base-paths . --symlink-in
   --cmake-args "-DPython3_EXECUTABLE=$root/.venv/bin/python" -DBUILD_TESTING=OFF </dev/null
 # Links to modules that are gone would still be found by whoever lists the package.
 find install -xtype l -delete
+# colcon's setup files start Python by a path without quotes, which a space in it would take apart.
+sed -i 's|(\$_colcon_python_executable |("$_colcon_python_executable" |' install/local_setup.{sh,bash,zsh}
 digest >"$stamp"
