@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mends the CMake exports of the ROS wheels, which name folders of the machine they were built on.
+"""Corrects the CMake exports of the ROS wheels, which name folders of the machine they were built on.
 
 Usage: .venv/bin/python scripts/mend_wheels.py
 
@@ -30,14 +30,14 @@ def replacements() -> dict[str, str]:
     }
 
 
-def mend(share: Path) -> tuple[int, int]:
+def mend(share: Path) -> int:
     """Replace the build machine's folders in every CMake export under a folder; idempotent.
 
     :param share: the folder `share` of the virtual environment.
-    :returns: number of exports mended now, number of exports that are right now.
+    :returns: number of exports that are right now.
     :raises RuntimeError: if an export names a folder of another Python's build machine.
     """
-    mended = right = 0
+    right = 0
     for path in sorted(share.rglob('*Export*.cmake')):
         found = path.read_text()
         text = found
@@ -50,19 +50,17 @@ def mend(share: Path) -> tuple[int, int]:
             )
         if text != found:
             path.write_text(text)
-            mended += 1
         right += np.get_include() in text
-    return mended, right
+    return right
 
 
 def main() -> int:
-    """Mend the environment this Python runs in and say what was done.
+    """Mend the environment this Python runs in; says something only where that fails.
 
     :returns: exit status, 1 where no export was found at all.
     """
     share = Path(sys.prefix) / 'share'
-    mended, right = mend(share)
-    if not right:
+    if not mend(share):
         print(
             f'error: no CMake export under {share} names the folders of NumPy; expected about 20 '
             'of the ROS message wheels. Install requirements/ros.txt here first; if it is '
@@ -70,7 +68,6 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    print(f'CMake exports of the ROS wheels: {mended} mended, {right} right')
     return 0
 
 
