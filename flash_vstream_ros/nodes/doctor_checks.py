@@ -71,6 +71,11 @@ def check_node(node: NodeFacts, facts: Facts) -> Iterator[Finding]:
         text = f'{node.name} does not tell its state: it is busy or hangs'
         hint = 'look at its output; it loads its model in a transition, else restart it'
         yield Finding('node', ERROR, text, hint)
+    elif node.state == 'finalized':  # for good: no transition leads out of it
+        pids = ' '.join(str(process.pid) for process in node.processes)
+        stop = f'end its process (kill -INT {pids})' if pids else 'end its process'
+        hint = f'{stop}; the launch file starts it again'
+        yield Finding('node', ERROR, f'{node.name} is {node.state}', hint)
     else:
         text = f'{node.name} is {node.state}'
         hint = 'wait until it is active, and restart it where it does not become so'
@@ -182,6 +187,11 @@ def check_ask(facts: Facts) -> Iterator[Finding]:
     elif not facts.is_asked:
         hint = f'see the state of {handlers[0].name} above, and its output'
         yield Finding('ask', ERROR, f'nobody serves {service}', hint)
+    if len(facts.answerers) > 1:
+        names = ', '.join(facts.answerers)
+        text = f'{len(facts.answerers)} nodes serve {service}, and each of them answers: {names}'
+        hint = 'stop all but one, or start the others in namespaces of their own'
+        yield Finding('ask', ERROR, text, hint)
     for asked in facts.asked:
         yield _check_answer(asked)
         if asked.status == 'OK' or _is_refused(asked):

@@ -90,6 +90,7 @@ class Gathering:
                 for topic, watch in watches.items()
             ),
             asked=asked or (),
+            answerers=graph.servers(graph.full_name('ask')),
             clock=self._clock.facts(graph.count_clocks()),
             models=see_models(nodes, options.model),
             machine=see_machine(

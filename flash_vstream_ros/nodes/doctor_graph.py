@@ -10,6 +10,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from flash_vstream_ros.nodes.doctor_facts import Process, PublisherFacts
 from flash_vstream_ros.nodes.doctor_processes import find_process
+from flash_vstream_ros.nodes.rivals import servers_of
 from flash_vstream_ros.nodes.topic_advice import COMPRESSED, IMAGE, nearest_topics
 from flash_vstream_ros.nodes.topic_graph import MEMORY, node_of, published_images, why_refused
 
@@ -58,6 +59,10 @@ class Graph:
         """Whether a node serves a service of its own, as ``get_state``."""
         services = self._of_node(self._node.get_service_names_and_types_by_node, name)
         return f'{name}/{service}' in services
+
+    def servers(self, service: str) -> tuple[str, ...]:
+        """Nodes that serve a service; those of one name once."""
+        return tuple(servers_of(self._node, service))
 
     def subscribed(self, name: str, *kinds: str) -> dict[str, str]:
         """Topics of some types that a node subscribes, with their types."""

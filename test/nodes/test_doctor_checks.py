@@ -80,6 +80,7 @@ def test_two_nodes_of_one_name_come_with_their_processes():
             f'ros2 lifecycle set {HANDLER} configure && ros2 lifecycle set {HANDLER} activate',
         ),
         ('configuring', 'wait until it is active'),
+        ('finalized', 'end its process (kill -INT 1); the launch file starts it again'),
         ('', 'restart it'),
     ],
 )
