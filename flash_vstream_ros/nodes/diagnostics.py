@@ -17,6 +17,7 @@ from flash_vstream_ros.nodes.qos import LATCHED
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 PERIOD_S = 1.0
+WINDOW_S = 10.0  # over which rates are told
 RECENT_S = 30.0  # a fault that has not happened again for so long is over
 _MIB = 2**20
 
@@ -44,16 +45,50 @@ class Durations:
 
 
 class Rate:
-    """How often something that is counted happens, between two looks at it."""
+    """How often something that is counted happens: the mean of the newest seconds.
 
-    def __init__(self) -> None:
-        self._last = (time.monotonic(), 0)
+    What happens seldom is told as well: from the first time, by the time since the beginning, and
+    then by the time between the newest two.
+
+    :param count: of what happened before.
+    """
+
+    def __init__(self, count: int = 0) -> None:
+        self._looked = (time.monotonic(), count)
+        self._grew = deque([self._looked])  # the looks at which there was more than before
 
     def of(self, count: int) -> float:
-        """Events per second since the last call."""
+        """Events per second, told from time to time.
+
+        :param count: of all that happened so far.
+        """
         now = time.monotonic()
-        (then, before), self._last = self._last, (now, count)
-        return max(count - before, 0) / max(now - then, 1e-9)
+        looked, self._looked = self._looked, (now, count)
+        if count < looked[1]:  # the counter began again
+            self._grew = deque([self._looked])
+        elif count > looked[1]:
+            if count > looked[1] + 1 and now - self._grew[-1][0] > WINDOW_S:
+                self._grew = deque([looked])  # the silence before is none of the rate
+            self._grew.append(self._looked)
+        while len(self._grew) > 2 and now - self._grew[0][0] > WINDOW_S:
+            self._grew.popleft()
+        (began, first), (ended, last) = self._grew[0], self._grew[-1]
+        if last == first:
+            return 0.0
+        interval_s = max(ended - began, 1e-9) / (last - first)
+        silent_s = now - ended
+        if silent_s <= 2.0 * interval_s:
+            return 1.0 / interval_s
+        is_over = silent_s >= max(WINDOW_S, 3.0 * interval_s)
+        return 0.0 if is_over else (last - first) / (now - began)
+
+
+def say_error(text: str, since: float) -> str:
+    """Show the newest error with its age; nothing where there is none.
+
+    :param since: when it was, by ``time.monotonic()``.
+    """
+    return f'{text} ({time.monotonic() - since:.0f} s ago)' if text else ''
 
 
 class Diagnostics:
@@ -89,7 +124,9 @@ def status(
 ) -> DiagnosticStatus:
     """Make a status: the worst fault is its level and comes first in its message.
 
-    :param faults: level and what is wrong; none: all is well.
+    :param faults: level and what is wrong, in words that stay while it does: numbers that go on
+        belong into ``values``, or the latched status would change with each of them. None: all
+        is well.
     :param values: what is shown beside it.
     """
     ordered = sorted(faults, key=lambda fault: fault[0], reverse=True)

@@ -19,11 +19,13 @@ from flash_vstream_ros.nodes.diagnostics import (
     Durations,
     Rate,
     machine_values,
+    say_error,
     status,
 )
 from flash_vstream_ros.nodes.live_memory import LiveMemory
 from flash_vstream_ros.nodes.memory_services import MemoryServices
 from flash_vstream_ros.nodes.mixed_cameras import APART
+from flash_vstream_ros.nodes.rivals import say_writers
 from flash_vstream_ros.nodes.topic_graph import node_of
 
 
@@ -76,31 +78,47 @@ class FrameDiagnostics:
     def _camera(
         self, camera: Camera | None, why_none: str, stamps: Mapping[Decision, int]
     ) -> DiagnosticStatus:
-        decided = {f'stamp: {decision.value}': count for decision, count in stamps.items()}
+        values = self._counted(camera) | {
+            f'stamp: {decision.value}': count for decision, count in stamps.items()
+        }
         if camera is None:
-            return status(
-                self._node, 'camera', [(WARN, f'no images are taken: {why_none}')], decided
-            )
+            self._images = Rate(values['images received'])
+            fault = f'no images are taken: {why_none}'
+            return status(self._node, 'camera', [(WARN, fault)], values)
         faults = [(ERROR, text) for text in (camera.fault, self._stamp_fault(stamps)) if text]
         if camera.mixed:
             faults.append((WARN, f'{"; ".join(camera.mixed)}; {APART}'))
-        publishers = self._node.get_publishers_info_by_topic(camera.topic)
-        values = {
+        seen = {
             'topic': camera.topic,
             'transport': self._config.image_transport,
-            'images per second': f'{self._images.of(camera.received):.1f}',
+            'images per second': f'{self._images.of(values["images received"]):.2f}',
             'age of the newest image (s)': f'{camera.age_s:.1f}' if camera.received else '',
-            'images received': camera.received,
-            'images not looked at, none was due': camera.passed_over,
-            'images lost on their way': camera.lost,
             'our reliability': camera.reliability.name,
         }
-        for publisher in publishers:
-            qos = publisher.qos_profile
-            values[f'publisher {node_of(publisher)}'] = (
+        return status(self._node, 'camera', faults, seen | self._publishers(camera) | values)
+
+    def _counted(self, camera: Camera | None) -> dict[str, int]:
+        """Images since the node was configured, through all its cameras."""
+        counts = self._counts
+        return {
+            'images received': counts['received'] + (camera.received if camera else 0),
+            'images not looked at, none was due': counts['passed_over']
+            + (camera.passed_over if camera else 0),
+            'images lost on their way': counts['lost'] + (camera.lost if camera else 0),
+        }
+
+    def _publishers(self, camera: Camera) -> dict[str, str]:
+        """What each publisher of the images offers; a node may have several."""
+        offers = {}
+        count: Counter[str] = Counter()
+        for publisher in self._node.get_publishers_info_by_topic(camera.topic):
+            name, qos = node_of(publisher), publisher.qos_profile
+            count[name] += 1
+            number = f' ({count[name]})' if count[name] > 1 else ''
+            offers[f'publisher {name}{number}'] = (
                 f'{qos.reliability.name}, {qos.durability.name}, depth {qos.depth}'
             )
-        return status(self._node, 'camera', faults, values | decided)
+        return offers
 
     def _memory(self) -> DiagnosticStatus:
         texts = {
@@ -111,13 +129,16 @@ class FrameDiagnostics:
             'save_failed': (ERROR, 'memories could not be saved'),
         }
         faults = [
-            (level, f'{text} ({self._counts[name]} so far)')
+            (level, text)
             for name, (level, text) in texts.items()
             if self._is_recent(name, self._counts[name])
             or (name == 'save_failed' and self._services.is_failing)
         ]
         snapshot = self._live.newest
         geometry = self._vstream.geometry
+        rivals = say_writers(self._node, 'memory')
+        if rivals:
+            faults.append((WARN, rivals))
         values = {
             'frames in the memory': snapshot.frames_written,
             'clusters': f'{len(snapshot.temporal)} of {geometry.temporal_slots}',
@@ -129,7 +150,7 @@ class FrameDiagnostics:
             'model': self._config.model,
             'encoder_id': self._vstream.encoder_id,
             'device': self._vstream.device,
-            'last error': self._last_error[0],
+            'last error': say_error(*self._last_error),
         }
         return status(self._node, 'memory', faults, values | machine_values(self._vstream.device))
 

@@ -3,12 +3,14 @@
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 
 from flash_vstream_ros.core.config import QuestionHandlerConfig
 from flash_vstream_ros.core.pipeline import FlashVStream
+from flash_vstream_ros.core.quoting import quote
 from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.nodes.answering import Answering
 from flash_vstream_ros.nodes.ask_errors import status_name
@@ -18,14 +20,16 @@ from flash_vstream_ros.nodes.diagnostics import (
     WARN,
     Durations,
     machine_values,
+    say_error,
     status,
 )
 from flash_vstream_ros.nodes.memories import Memories
 from flash_vstream_ros.nodes.prefilling import Prefilling
+from flash_vstream_ros.nodes.rivals import say_servers, say_writers
 
 FAULTS = {
     Answer.MODEL_ERROR: (ERROR, 'the model failed'),
-    Answer.BUSY: (WARN, 'questions were refused because too many waited'),
+    Answer.BUSY: (WARN, 'questions were refused because too many waited, or watches'),
     Answer.TIMEOUT: (WARN, 'questions were not answered in time'),
 }
 
@@ -48,7 +52,7 @@ class QuestionDiagnostics:
         self._happened: dict[int, float] = {}
         self._first_token, self._total = Durations(), Durations()
         self._found_ready = 0
-        self._last_error = ''
+        self._last_error = ('', float('-inf'))
 
     def note(self, answer: Answer) -> None:
         """Take in an answer that was given."""
@@ -59,7 +63,7 @@ class QuestionDiagnostics:
             self._total.add(answer.total_time)
             self._found_ready += answer.prefix_ready
         elif answer.status == Answer.MODEL_ERROR:
-            self._last_error = answer.message
+            self._last_error = (answer.message, time.monotonic())
 
     def statuses(
         self,
@@ -84,12 +88,15 @@ class QuestionDiagnostics:
     ) -> DiagnosticStatus:
         now = time.monotonic()
         faults = [
-            (level, f'{text} ({self._counts[number]} so far)')
+            (level, text)
             for number, (level, text) in FAULTS.items()
             if now - self._happened.get(number, float('-inf')) < RECENT_S
         ]
         if not is_active:
             faults.append((WARN, 'not active: questions are answered INACTIVE'))
+        rivals = say_servers(self._node)
+        if rivals:
+            faults.append((WARN, rivals))
         room = self._config.queue_size + self._config.batch_size
         values = {
             'questions pending': f'{pending} of {room}',
@@ -105,19 +112,24 @@ class QuestionDiagnostics:
             'encoder_id': self._vstream.encoder_id,
             'device': self._vstream.device,
             'decoding': answering.decoding,
-            'last error': self._last_error,
+            'last error': say_error(*self._last_error),
         }
         return status(self._node, 'answers', faults, values | machine_values(self._vstream.device))
 
     def _memories_status(self, prefilling: Prefilling) -> DiagnosticStatus:
-        faults = []
+        inboxes = self._memories.inboxes
+        alike = say_alike({topic: inbox.camera for topic, inbox in inboxes.items()})
+        faults = [(WARN, alike)] if alike else []
         values = {
             'read ahead': prefilling.count,
             'answers whose memory was read already': self._found_ready,
             **prefilling.durations.values('reading ahead'),
         }
-        for topic, inbox in self._memories.inboxes.items():
+        for topic, inbox in inboxes.items():
             memory = inbox.newest
+            rivals = say_writers(self._node, topic)
+            if rivals:
+                faults.append((WARN, rivals))
             if inbox.fault:
                 faults.append((ERROR, f'{topic} refused: {inbox.fault}'))
             elif memory is None:
@@ -125,12 +137,36 @@ class QuestionDiagnostics:
             if memory is None:
                 continue
             age_s = time.monotonic() - memory.arrived
-            if age_s > self._config.stale_after:
-                faults.append((WARN, f'{topic} is stale: nothing new for {age_s:.0f} s'))
+            limit_s = memory.stale_after(self._config.stale_after)
+            if age_s > limit_s:
+                faults.append((WARN, f'{topic} is stale: nothing new for over {limit_s:.3g} s'))
             values |= {
                 f'{topic}: camera': memory.camera,
                 f'{topic}: frames': memory.snapshot.frames_written,
                 f'{topic}: memory_id': memory.snapshot.memory_id,
                 f'{topic}: age (s)': f'{age_s:.1f}',
+                f'{topic}: usual interval (s)': f'{memory.interval_s:.1f}',
             }
         return status(self._node, 'memories', faults, values)
+
+
+def say_alike(cameras: Mapping[str, str | None]) -> str:
+    """Say which cameras their frame_ids do not tell apart; nothing where they do.
+
+    :param cameras: memory topic -> ``frame_id``; None: not known yet.
+    """
+    known = [camera for camera in cameras.values() if camera is not None]
+    alike = [
+        topic
+        for topic, camera in cameras.items()
+        if camera is not None and (not camera or known.count(camera) > 1)
+    ]
+    if len(cameras) < 2 or not alike:
+        return ''
+    frame_ids = quote(sorted({cameras[topic] for topic in alike}))
+    names = ' or '.join(topic.removesuffix('/memory') for topic in alike)
+    return (
+        f'the cameras of {", ".join(alike)} are not told apart by frame_id ({frame_ids}); name '
+        f'them in requests by their memories ({names}), or let each camera driver set a '
+        f'header.frame_id of its own'
+    )

@@ -65,7 +65,7 @@ class QuestionHandler:
             self._queue.run_idle,
             node.get_logger(),
         )
-        # One for a stretch of time, which must not displace the others.
+        # One more, for a question about a stretch of time, so that it displaces no camera's.
         self._vstream.prefixes.size = len(config.memories) + 1
         self._prefilling = Prefilling(
             node, config.prefill_share, self._memories, self._queue, self._vstream
@@ -87,7 +87,10 @@ class QuestionHandler:
         )
 
     def _new_batch(self) -> Batch | None:
-        """Make a batch; of one as well for a server, which must not be waited for, or passes."""
+        """Make a batch; None: one question at a time, plainly.
+
+        A remote decoder and captured or compiled passes need a batch, even of one.
+        """
         config = self._config
         if config.batch_size == 1 and config.decoding == 'plain' and not config.decoder_url:
             return None

@@ -3,6 +3,7 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from rclpy._rclpy_pybind11 import RCLError
@@ -51,6 +52,7 @@ class Watching:
     questions about one memory share its prefix.
 
     :param queue: answers; a watch stands in line as any other question does.
+    :param on_refusal: called with the answer to each goal that is not taken.
     """
 
     def __init__(
@@ -59,11 +61,13 @@ class Watching:
         config: QuestionHandlerConfig,
         memories: Memories,
         queue: QuestionQueue,
+        on_refusal: Callable[[Answer], None],
     ) -> None:
         self._node = node
         self._config = config
         self._memories = memories
         self._queue = queue
+        self._on_refusal = on_refusal
         self._watches: list[_Watch] = []
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(TICK_S, self._tick, clock=steady)
@@ -86,6 +90,7 @@ class Watching:
         question = self._question(goal.request)
         why = self._why_not(goal.request, question)
         if why is not None:
+            self._on_refusal(why)
             goal.abort()
             return Watch.Result(answer=why)
         watch = self._begin(goal, question)

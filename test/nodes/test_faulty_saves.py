@@ -18,7 +18,8 @@ def test_saves_that_fail_keep_nothing_from_going_on(start, planner, tmp_path):
     camera = FilmedBy(planner)
     camera.show(1000)
     second = camera.jump_back()
-    values = monitor.wait('frame_handler: memory', ERROR, 'memories could not be saved (1 so far)')
+    values = monitor.wait('frame_handler: memory', ERROR, 'memories could not be saved')
+    assert values['frames save_failed'] == '1'
     assert 'leads out of' in values['last error']
     camera.show(second)
     assert process.stop() == 0

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images of several cameras on one topic are told from those of one."""
 
+from collections import Counter
+from types import SimpleNamespace
+
 import pytest
 from eyes import RELIABLE, Eyes, offer
 from robots import S, SpunNode, image_message, picture, wait_until
