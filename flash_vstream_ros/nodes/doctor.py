@@ -36,7 +36,7 @@ def run_doctor(arguments: argparse.Namespace) -> int:
         validate_namespace(namespace)
         if options.image is not None:
             validate_full_topic_name(f'/{options.image.lstrip("/")}')
-        findings = _look(namespace, options)
+        findings = _examine(namespace, options)
     except (InvalidNamespaceException, InvalidTopicNameException) as error:
         sys.stderr.write(f'doctor: {error}\n')
         return 2
@@ -44,8 +44,8 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     return 1 if any(finding.level is ERROR for finding in findings) else 0
 
 
-def _look(namespace: str, options: Options) -> list[Finding]:
-    # With rclpy's own handlers Ctrl-C would end the context under our feet.
+def _examine(namespace: str, options: Options) -> list[Finding]:
+    # rclpy's own handlers would shut the context down in the middle of the check.
     with initialised(SignalHandlerOptions.NO):
         node = rclpy.create_node(f'_doctor_{os.getpid()}', namespace=namespace)
         executor = SingleThreadedExecutor()

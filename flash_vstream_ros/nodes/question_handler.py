@@ -55,15 +55,15 @@ class QuestionHandler:
         self._diagnostics = QuestionDiagnostics(node, config, self._vstream, self._memories)
         self._queue = QuestionQueue(
             node, config, self._memories, lambda p: self._answering.take(p), self._diagnostics.note
-        )
+        )  # _answering is made below, for it needs the queue
         self._answering = Answering(
             self._new_batch(),
             config.batch_size,
-            self._begin,
-            self._finish,
-            self._queue.say_failure,
-            self._queue.run_idle,
-            node.get_logger(),
+            start=self._begin,
+            finish=self._finish,
+            fail=self._queue.say_failure,
+            submit=self._queue.run_idle,
+            logger=node.get_logger(),
         )
         # One more, for a question about a stretch of time, so that it displaces no camera's.
         self._vstream.prefixes.size = len(config.memories) + 1
