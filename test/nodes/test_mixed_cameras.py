@@ -94,8 +94,8 @@ def test_two_cameras_on_one_topic_are_said_and_in_the_diagnostics(spun, driver, 
 
 def camera_part(spun: SpunNode, eyes: Eyes):
     """What the diagnostics say of a camera."""
-    nothing = dict.fromkeys(('vstream', 'live', 'services'))
-    made = FrameDiagnostics(spun.node, FrameHandlerConfig(), counts={}, **nothing)
+    services = SimpleNamespace(fault_at_start=None)
+    made = FrameDiagnostics(spun.node, FrameHandlerConfig(), None, None, services, Counter())
     return spun.call(made._camera, eyes.camera, '', {})
 
 
