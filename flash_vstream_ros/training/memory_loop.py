@@ -27,7 +27,7 @@ from flash_vstream_ros.evaluation.inputs import INPUTS, Source, make_input
 
 logger = logging.getLogger(__name__)
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 # Up to so many frames computing costs no more than reading: an image is not cached.
 _CACHED_FROM = 16
 _FRAMES_AT_ONCE = 256  # read of a file of features
@@ -187,7 +187,9 @@ def attend_streams(
             updated = attention(state[:going], block, update_ratio)
             state = torch.cat([updated, state[going:]]) if going < len(full) else updated
         for i, memory in zip(full, state, strict=True):
-            rest = streams[i][len(streams[i]) // slots * slots :]
+            # Its place in memory depends on whether it was read or computed, and that of a tensor
+            # decides how its sums are rounded. The blocks above are copies already.
+            rest = streams[i][len(streams[i]) // slots * slots :].clone()
             memories[i] = attention(memory, rest, update_ratio) if len(rest) else memory
     return memories
 

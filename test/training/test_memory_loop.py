@@ -138,6 +138,23 @@ def test_several_streams_at_once_are_each_as_alone(lengths):
         torch.testing.assert_close(memory, alone, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('frames', [121, 122, 123])
+def test_the_place_of_a_tensor_in_memory_changes_no_bit(frames):
+    """safetensors reads to addresses that nothing else has."""
+    generator = torch.Generator().manual_seed(1)
+    attention = SemanticAttention(40, 40)
+    stream = torch.randn(frames, 40, generator=generator)
+    for shift in (1, 2, 7, 14):
+        moved = torch.empty(stream.numel() + shift)[shift:].view_as(stream)
+        moved.copy_(stream)
+        for one, other in zip(
+            attend_streams([stream, stream[:30]], attention, 4, 0.2),
+            attend_streams([moved, moved[:30]], attention, 4, 0.2),
+            strict=True,
+        ):
+            assert torch.equal(one, other)
+
+
 def test_gradients_of_several_streams_are_the_sums_of_each_alone():
     attention = SemanticAttention(6, 5)
     streams = [torch.randn(length, 6) for length in (13, 5, 22)]
