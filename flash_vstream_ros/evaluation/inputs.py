@@ -69,6 +69,7 @@ class StarInput:
 
     :param without: the part that is left out, one of abstract, temporal, retrieved, spatial.
     :param temporal: another temporal memory to put in its place, made of (slots, width, device).
+    :param fades: it is made with the checkpoint's ``half_life`` as well.
     :param exemplars: retrieve from one kept frame per cluster instead of the feature buffer.
     """
 
@@ -79,6 +80,7 @@ class StarInput:
         *,
         without: str | None = None,
         temporal: Callable[..., TemporalMemory] | None = None,
+        fades: bool = False,
         exemplars: bool = False,
         description: str = 'the STAR memory',
     ) -> None:
@@ -91,7 +93,10 @@ class StarInput:
         self._without = without
         if temporal is not None:
             width = self.memory.temporal.centroids.shape[1]
-            self.memory.temporal = temporal(source.geometry.temporal_slots, width, source.device)
+            half_life = {'half_life': source.geometry.temporal_half_life} if fades else {}
+            self.memory.temporal = temporal(
+                source.geometry.temporal_slots, width, source.device, **half_life
+            )
         self._exemplars = ExemplarStore(self.memory) if exemplars else None
 
     def write(self, feature: Tensor, stamp_ns: int) -> None:
@@ -139,7 +144,9 @@ _MAKERS: dict[str, Callable[[str, InputSource], StreamInput]] = {
         "STAR with the paper's Algorithm 1 as temporal memory", temporal=AlgorithmOneMemory
     ),
     'neighbours': _star(
-        'STAR whose temporal memory merges neighbours in time only', temporal=NeighbourMemory
+        'STAR whose temporal memory merges neighbours in time only',
+        temporal=NeighbourMemory,
+        fades=True,
     ),
     'exact': _star('STAR whose temporal memory weighs all frames alike', temporal=TemporalMemory),
     'fading': _star(

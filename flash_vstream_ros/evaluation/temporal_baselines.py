@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other temporal memories, to compare ours with: drop-in for it, and nothing fades in them."""
+"""Other temporal memories, to compare ours with, and drop-in for it."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,8 @@ from flash_vstream_ros.core.temporal_memory import TemporalMemory
 class NeighbourMemory(TemporalMemory):
     """Merges only clusters that follow each other in time, by the same cost.
 
-    Its clusters are stretches of the stream; a place seen twice takes two of them.
+    Its clusters are stretches of the stream; a place seen twice takes two of them. Parameters as
+    of :class:`TemporalMemory`: with a half-life the masses of frames fade as they do there.
     """
 
     @torch.no_grad()
@@ -18,6 +19,7 @@ class NeighbourMemory(TemporalMemory):
         """Merge one frame in; parameters as :meth:`TemporalMemory.write`."""
         if not accepted:
             return
+        self.masses.mul_(1.0 + self._fading)
         _set_newcomer(self, point, stamp_ns, offset_ns)
         is_full = bool(self.weights[: self.slots].all())
         pair = self._cheapest() if is_full else _first_empty(self)
@@ -27,8 +29,10 @@ class NeighbourMemory(TemporalMemory):
         """Of the pairs that follow each other, the one with the cheapest merge."""
         order = self.last_ns.argsort()  # the newcomer comes last
         distances = self.centroids[order].diff(dim=0).square().sum(1)  # (slots,)
-        weights = self.weights[order].float()
-        costs = weights[:-1] * weights[1:] / (weights[:-1] + weights[1:]) * distances
+        masses = self.masses[order]
+        # What has faded to nothing costs nothing to merge.
+        totals = (masses[:-1] + masses[1:]).clamp(min=torch.finfo(masses.dtype).tiny)
+        costs = (masses[:-1] * (masses[1:] / totals)).float() * distances
         place = costs.argmin()  # of equal ones the oldest
         return order[place : place + 2].sort().values
 
@@ -37,7 +41,8 @@ class AlgorithmOneMemory(TemporalMemory):
     """The paper's Algorithm 1: Lloyd's iterations from a random start, at every frame.
 
     The N centroids with their weights and the new frame with weight 1 are the points; N of them,
-    drawn at random, are the first centroids. A cluster's weight is the sum of its points'.
+    drawn at random, are the first centroids. A cluster's weight is the sum of its points':
+    nothing fades, as in the paper.
 
     :param seed: of the starts; equal seeds and streams give equal memories.
     """

@@ -10,7 +10,7 @@ from evaluation_samples import SMALL, S, feed, make_source, scenes
 
 from flash_vstream_ros.core.star_memory import StarMemory, pool
 from flash_vstream_ros.evaluation.frame_inputs import finest_side, pool_to
-from flash_vstream_ros.evaluation.inputs import INPUTS, make_input
+from flash_vstream_ros.evaluation.inputs import INPUTS, Source, make_input
 
 FRAMES = 50
 
@@ -153,6 +153,17 @@ def test_bad_frames_are_refused_and_leave_no_trace(name):
             shown.write(feature[:4], (6 + number) * S)
     assert torch.equal(shown.read().tokens(), clean.read().tokens())
     assert shown.read().frames_written == 8
+
+
+def test_neighbours_has_the_half_life_of_the_checkpoint():
+    source = make_source()
+    faded = Source(replace(source.geometry, temporal_half_life=7.0), source.attention)
+    temporal = {
+        name: make_input(name, faded).memory.temporal
+        for name in ('star', 'neighbours', 'exact', 'algorithm_1')
+    }
+    assert temporal['neighbours']._fading == temporal['star']._fading != 0.0
+    assert temporal['exact']._fading == temporal['algorithm_1']._fading == 0.0
 
 
 @pytest.mark.parametrize('name', INPUTS)

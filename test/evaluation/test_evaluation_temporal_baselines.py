@@ -70,6 +70,41 @@ def test_neighbours_merges_the_cheapest_pair_that_is_adjacent_in_time(seed):
             np.testing.assert_allclose(centroid, exact[cluster].mean(0), atol=1e-5)
 
 
+@pytest.mark.parametrize('half_life', [1.0, 4.0, 20.0])
+def test_neighbours_fades_as_the_temporal_memory_does(half_life):
+    """The one difference left is which pairs may merge."""
+    points = walk(60)
+    exact = points.double().numpy()
+    memory, clusters = NeighbourMemory(SLOTS, 3, half_life=half_life), []
+    for number, point in enumerate(points):
+        write(memory, point, number)
+        clusters.append([number])
+        masses = 0.5 ** ((number - np.arange(number + 1)) / half_life)
+        if len(clusters) > SLOTS:
+            costs = [faded_cost(exact, masses, a, b) for a, b in pairwise(clusters)]
+            best = int(np.argmin(costs))
+            clusters[best : best + 2] = [clusters[best] + clusters[best + 1]]
+    slots = slots_of(memory)
+    assert [weight for _, _, weight, _ in slots] == [len(cluster) for cluster in clusters]
+    for (*_, centroid), cluster in zip(slots, clusters, strict=True):
+        expected = np.average(exact[cluster], 0, masses[cluster])
+        np.testing.assert_allclose(centroid, expected, atol=1e-5)
+
+
+def faded_cost(points: np.ndarray, masses: np.ndarray, one: list[int], other: list[int]) -> float:
+    a, b = masses[one].sum(), masses[other].sum()
+    means = [np.average(points[part], 0, masses[part]) for part in (one, other)]
+    return a * b / (a + b) * ((means[0] - means[1]) ** 2).sum()
+
+
+def test_neighbours_goes_on_when_all_has_faded_to_nothing():
+    memory = NeighbourMemory(SLOTS, 3, half_life=1.0)
+    for number in range(1200):
+        write(memory, torch.ones(3), number)
+    assert [weight for _, _, weight, _ in slots_of(memory)][-1] == 1
+    assert memory.centroids.isfinite().all()
+
+
 def test_neighbours_keeps_a_place_seen_twice_apart_where_star_merges_it():
     """The difference that the comparison is about."""
     here, there = torch.zeros(3), torch.ones(3)
