@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tool of LangChain, with which an agent asks the memory of a robot."""
 
+from typing import Any
+
 try:
     from langchain_core.tools import StructuredTool, ToolException
     from pydantic import BaseModel, Field, ValidationError
@@ -38,7 +40,7 @@ _ADVICE = {
     ServerNotFound: f"The robot's memory does not run. {_DO_NOT_REPEAT}",
     ServerGone: "The robot's memory went away. Ask once more, after some seconds.",
     AnswerTimeout: 'Ask something shorter, or give choices.',
-    MemoryEmpty: 'The robot has not seen anything yet. Ask again when its camera runs.',
+    MemoryEmpty: 'Ask without stamps, or again when its camera runs.',
     Busy: 'Ask again after some seconds.',
     Cancelled: 'Ask again if the answer is still needed.',
     BadRequest: _CHANGE,
@@ -58,6 +60,14 @@ class AskArguments(BaseModel):
     camera: str = Field(
         default='', description='Which camera, by its frame_id. Empty: the only or first one.'
     )
+    from_stamp_s: float = Field(
+        default=0.0,
+        ge=0.0,
+        description='Only what was seen since this stamp, in seconds as in answers. 0: all.',
+    )
+    to_stamp_s: float = Field(
+        default=0.0, ge=0.0, description='And until this one. 0: to the newest frame.'
+    )
 
 
 def make_ask_tool(
@@ -75,19 +85,19 @@ def make_ask_tool(
     :param timeout_s: of each question.
     """
 
-    def ask(question: str, choices: list[str], camera: str) -> str:
+    def ask(**arguments: Any) -> str:
         try:
-            answer = client.ask(question, choices, camera, timeout_s=timeout_s)
+            answer = client.ask(**_request(arguments), timeout_s=timeout_s)
         except (AskError, ValueError) as error:
             raise ToolException(describe_error(error)) from error
-        return describe_answer(answer, choices)
+        return describe_answer(answer, arguments['choices'])
 
-    async def ask_async(question: str, choices: list[str], camera: str) -> str:
+    async def ask_async(**arguments: Any) -> str:
         try:
-            answer = await client.ask_async(question, choices, camera, timeout_s=timeout_s)
+            answer = await client.ask_async(**_request(arguments), timeout_s=timeout_s)
         except (AskError, ValueError) as error:
             raise ToolException(describe_error(error)) from error
-        return describe_answer(answer, choices)
+        return describe_answer(answer, arguments['choices'])
 
     return StructuredTool.from_function(
         func=ask,
@@ -98,6 +108,15 @@ def make_ask_tool(
         handle_tool_error=True,
         handle_validation_error=_describe_fault,
     )
+
+
+def _request(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Turn what an agent has given into what the client takes."""
+    stretch = {
+        f'{name}_ns': round(arguments[f'{name}_s'] * NS_PER_S)
+        for name in ('from_stamp', 'to_stamp')
+    }
+    return {name: arguments[name] for name in ('question', 'choices', 'camera')} | stretch
 
 
 def describe_answer(answer: Answer, choices: list[str]) -> str:

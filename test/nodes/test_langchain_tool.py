@@ -9,6 +9,7 @@ from flash_vstream_ros.msg import Answer
 from flash_vstream_ros.nodes import ask_errors
 from flash_vstream_ros.nodes.ask_errors import AskError
 from flash_vstream_ros.nodes.client import VStreamClient
+from flash_vstream_ros.nodes.times import ns_to_time
 
 pytest.importorskip('langchain_core')
 
@@ -42,7 +43,8 @@ def seen(robot, count):
 
 def test_an_agent_is_told_what_it_may_ask(tool):
     properties = tool.tool_call_schema.model_json_schema()['properties']
-    assert set(properties) == {'question', 'choices', 'camera'}
+    stretch = {'from_stamp_s', 'to_stamp_s'}
+    assert set(properties) == {'question', 'choices', 'camera'} | stretch
     assert all(field['description'] for field in properties.values())
     assert tool.tool_call_schema.model_json_schema()['required'] == ['question']
     assert 'camera of the robot' in tool.description
@@ -69,11 +71,23 @@ def test_each_choice_has_its_probability(robot, tool):
     assert content.splitlines()[:3] == [answer.text, f'{shares[0]} yes', f'{shares[1]} no']
 
 
+def test_an_agent_asks_about_a_stretch_of_time(robot, tool):
+    seen(robot, 3)
+    content, status = call(tool, question='What is it?', from_stamp_s=2.5)
+    assert status == 'success'
+    answer = robot.ask('What is it?', from_stamp=ns_to_time(2_500_000_000))
+    assert [stamp.sec for stamp in answer.key_stamps] == [3]
+    assert content.endswith('held in detail: 3.0 s]')
+    content, status = call(tool, question='What is it?', from_stamp_s=2.0, to_stamp_s=1.0)
+    assert status == 'error'
+    assert 'to_stamp' in content
+
+
 def test_no_answer_is_text_with_what_to_do(robot, tool):
     content, status = call(tool, question='What is it?')
     assert status == 'error'
     assert content.startswith('No answer: MEMORY_EMPTY: no frame memorised yet')
-    assert 'Ask again when its camera runs.' in content
+    assert 'again when its camera runs.' in content
     seen(robot, 1)
     content, status = call(tool, question='What?', camera='left')
     assert status == 'error'
