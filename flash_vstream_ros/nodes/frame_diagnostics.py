@@ -53,6 +53,8 @@ class FrameDiagnostics:
         self._images, self._frames = Rate(), Rate()
         self._times = Durations()
         self._last_error = ('', float('-inf'))
+        if services.fault_at_start is not None:
+            self.note_error(services.fault_at_start)
         self._seen: Counter[str] = Counter()  # counts when they were last looked at
         self._grew: dict[str, float] = {}  # when each of them grew last
 

@@ -17,7 +17,7 @@ from flash_vstream_ros.core.config import FrameHandlerConfig
 from flash_vstream_ros.core.star_memory import StarMemory
 from flash_vstream_ros.nodes.live_memory import LiveMemory, Saved
 from flash_vstream_ros.nodes.managed import forget_frames
-from flash_vstream_ros.nodes.memory_store import PREVIOUS_NAME, MemoryStore
+from flash_vstream_ros.nodes.memory_store import DEFAULT_NAME, PREVIOUS_NAME, MemoryStore
 from flash_vstream_ros.nodes.running import Worker
 from flash_vstream_ros.srv import LoadMemory, SaveMemory
 
@@ -59,6 +59,7 @@ class MemoryServices:
         self._saver = Worker(node)
         self._saving: Job | Future | None = None  # the newest
         self.is_failing = False  # the save tried last of those that nobody waits for
+        self.fault_at_start: OSError | None = None  # what would keep all saves from being written
         self._saved: tuple[int, int] | None = None  # memory_id and newest stamp, of the last save
         group = ReentrantCallbackGroup()  # they await the workers
         for name, kind, serve in (
@@ -70,27 +71,43 @@ class MemoryServices:
         if config.autosave_minutes:
             steady = Clock(clock_type=ClockType.STEADY_TIME)
             node.create_timer(60.0 * config.autosave_minutes, self._autosave, clock=steady)
+        if self._keeps_streams:
+            self._check_folder()
+
+    def _check_folder(self) -> None:
+        """Notice now what would keep memories from being saved, perhaps in a week."""
+        try:
+            self._store.check()
+        except OSError as error:
+            self.is_failing, self.fault_at_start = True, error
+            self._node.get_logger().error(
+                f'memories cannot be saved: {error}; let this user write to '
+                f'{self._config.memory_folder}, or name another memory_folder. Saves are tried '
+                f'all the same; save_memory tries one at once'
+            )
 
     def restore(self) -> None:
         """Go on from the memory saved last, where there is one. Before the worker has begun."""
-        path = self._store.path('')
-        if not path.exists():
-            self._node.get_logger().info(f'nothing to restore: {path} does not exist yet')
-            return
         try:
+            path = self._store.path('')
             self._put_in_place(*self._live.read(path))
-        except (ValueError, OSError) as error:
-            aside = self._store.set_aside(path)
-            self._node.get_logger().error(
-                f'memory not restored, beginning with an empty one: {error}; the file is now '
-                f'{aside}'
-            )
+        except FileNotFoundError as error:
+            self._node.get_logger().info(f'nothing to restore: {error}')
+        except OSError as error:  # of the disk or of rights: the memory may be a good one
+            self._say_not_restored(error, self._store.spare_unread())
+        except ValueError as error:
+            self._say_not_restored(error, self._store.refuse())
         else:
             self._node.get_logger().info(f'memory restored from {path}')
 
+    def _say_not_restored(self, error: Exception, file: str) -> None:
+        self._node.get_logger().error(
+            f'memory not restored, beginning with an empty one: {error}; {file}'
+        )
+
     def save_previous(self) -> None:
-        """Save a stream that ends, where saving is on. On the worker."""
-        if self._keeps_streams:
+        """Save a stream that ends, where saving is on and there is one. On the worker."""
+        if self._keeps_streams and self._live.newest_stamp_ns:
             if self._is_saving:  # copies must not pile up
                 self._say_not_saved(TimeoutError('the save before is not done yet'))
             else:
@@ -161,6 +178,9 @@ class MemoryServices:
         """Write a copy; returns the frames in it."""
         began = time.monotonic()
         self._store.prepare()
+        aside = self._store.make_room() if path.stem == DEFAULT_NAME else None
+        if aside is not None:
+            self._node.get_logger().warning(f'what could not be restored is now {aside}')
         memory.save(path, beside.notes, beside.attached)
         self.is_failing = False
         frames = memory.frames_written
@@ -202,8 +222,8 @@ class MemoryServices:
     ) -> LoadMemory.Response:
         try:
             path = self._store.path(request.name)
-            memory, beside = await self._saver.run(self._live.read, path)
-            await self._worker.run(self._put_in_place, memory, beside)
+            memory, beside = await self._saver.run(self._read, path)
+            await self._worker.run(self._change_to, memory, beside)
         except SAVE_FAULTS as error:
             response.message = f'not loaded: {error}; the memory is as it was'
             self._node.get_logger().error(response.message)
@@ -213,6 +233,19 @@ class MemoryServices:
         response.message = f'{response.frames_written} frames loaded from {path}'
         self._node.get_logger().info(response.message)
         return response
+
+    def _read(self, path: Path) -> tuple[StarMemory, Saved]:
+        try:
+            return self._live.read(path)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f'{error}; {self._store.say_names()}') from error
+
+    def _change_to(self, memory: StarMemory, beside: Saved) -> None:
+        """End the present stream for a memory that was loaded. On the worker."""
+        if self._keeps_streams and self._is_saving:
+            raise RuntimeError('a save is under way; call again when it is done')
+        self.save_previous()
+        self._put_in_place(memory, beside)
 
     def _put_in_place(self, memory: StarMemory, beside: Saved) -> None:
         self._begin(memory.newest_stamp_ns)

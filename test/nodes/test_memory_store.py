@@ -10,7 +10,7 @@ from flash_vstream_ros.nodes.memory_store import MemoryStore
 
 
 @pytest.mark.parametrize(
-    ('name', 'file'), [('', 'memory'), ('kitchen-2', 'kitchen-2'), ('a.b', 'a.b')]
+    ('name', 'file'), [('', 'memory'), ('a-2', 'a-2'), ('a.b', 'a.b'), ('k.safetensors', 'k')]
 )
 def test_a_name_is_a_file_in_the_folder(tmp_path, name, file):
     assert MemoryStore(str(tmp_path)).path(name) == tmp_path / f'{file}.safetensors'
@@ -48,6 +48,27 @@ def test_a_link_out_of_the_folder_is_refused_and_one_within_is_not(tmp_path):
 def test_without_a_folder_saving_is_off():
     with pytest.raises(ValueError, match='set the parameter memory_folder'):
         MemoryStore('').path('')
+
+
+def test_a_home_that_nobody_has_is_refused_by_the_name_of_the_parameter():
+    with pytest.raises(ValueError, match=r"memory_folder: expected a folder, got '~nosuch/mem'"):
+        MemoryStore('~nosuch/mem')
+
+
+def test_a_relative_folder_is_named_in_full(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert MemoryStore('memories').path('') == tmp_path / 'memories' / 'memory.safetensors'
+
+
+def test_the_newest_of_the_memories_that_there_are_are_named(tmp_path):
+    store = MemoryStore(str(tmp_path / 'memories'))
+    assert store.say_names() == f'nothing is saved in {tmp_path / "memories"}'
+    store.prepare()
+    for second, name in enumerate(('a', 'b', '.c', 'd', 'e', 'f', 'g')):
+        path = tmp_path / 'memories' / f'{name}.safetensors'
+        path.touch()
+        os.utime(path, (second, second))
+    assert store.say_names().endswith(": 'g', 'f', 'e', 'd', 'b' and 1 more")
 
 
 def test_what_is_set_aside_is_never_overwritten(tmp_path):

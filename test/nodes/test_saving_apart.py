@@ -124,6 +124,7 @@ def test_a_save_that_fails_is_an_error_until_one_succeeds(make, spun, vstream, m
         spun.node, saving.config, vstream, saving.memory, saving.services, counts
     )
     folder = saving.services._store.path('').parent
+    folder.rmdir()
     folder.write_text('a file in its place')
     saving.save()
     assert len(saving.faults) == 1
