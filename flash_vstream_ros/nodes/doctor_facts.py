@@ -155,6 +155,7 @@ class MachineFacts:
     has_cuda: bool
     devices: tuple[Device, ...] | None  # None: not known
     programs: Mapping[str, tuple[Process, ...]]  # ours that run here, by program
+    unwritable: Mapping[str, str] = field(default_factory=dict)  # folder of memories -> why
 
 
 @dataclass(frozen=True)

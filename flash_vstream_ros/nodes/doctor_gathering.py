@@ -16,7 +16,7 @@ from rclpy.parameter import parameter_value_to_python
 
 from flash_vstream_ros.nodes.doctor_facts import AskFacts, Facts, ImageFacts, NodeFacts
 from flash_vstream_ros.nodes.doctor_graph import MEMORY, Graph
-from flash_vstream_ros.nodes.doctor_machine import see_machine, see_models
+from flash_vstream_ros.nodes.doctor_machine import memory_folders, see_machine, see_models
 from flash_vstream_ros.nodes.doctor_watching import AskWatch, ClockWatch, ImageWatch, MemoryWatch
 from flash_vstream_ros.nodes.topic_advice import COMPRESSED, IMAGE
 from flash_vstream_ros.srv import Ask
@@ -96,7 +96,7 @@ class Gathering:
             machine=see_machine(
                 rclpy.get_rmw_implementation_identifier(),
                 self._node.context.get_domain_id(),
-                [str(n.parameters['memory_folder']) for n in nodes if _saves_here(n)],
+                memory_folders(nodes),
             ),
         )
 
@@ -235,8 +235,3 @@ class Gathering:
         # It answers TIMEOUT itself, unless it hangs.
         self._spin(lambda: asking.is_done, options.timeout + SERVE_TIMEOUT_S)
         return asking.facts()
-
-
-def _saves_here(node: NodeFacts) -> bool:
-    """Whether a node saves memories, on this machine."""
-    return bool(node.processes and node.parameters.get('memory_folder'))

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looks at the machine: versions, shared memory, disks, GPU, checkpoints. No ROS of its own."""
 
+import errno
 import os
 import platform
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -12,8 +14,10 @@ from pathlib import Path
 import torch
 
 from flash_vstream_ros.core.checkpoint_files import CheckpointError, check_files
+from flash_vstream_ros.core.quoting import quote
 from flash_vstream_ros.nodes.doctor_facts import Device, MachineFacts, ModelFacts, NodeFacts
 from flash_vstream_ros.nodes.doctor_processes import PROC, find_programs, relevant
+from flash_vstream_ros.nodes.memory_store import folder_of, try_writing
 
 SHARED_MEMORY = Path('/dev/shm')
 UDP_SOCKETS = Path('/proc/net/udp')
@@ -23,13 +27,45 @@ PACKAGES = ('flash_vstream_ros', 'rclpy', 'torch', 'transformers', 'numpy')
 GPU_TIMEOUT_S = 10.0
 
 
-def see_machine(middleware: str, domain_id: int, memories: Iterable[str]) -> MachineFacts:
+def memory_folders(nodes: Iterable[NodeFacts]) -> Mapping[str, Path | str]:
+    """Folders in which nodes of this machine save.
+
+    :returns: folder, as its node names it -> as it is reached from here, or why there can be none.
+    """
+    folders: dict[str, Path | str] = {}
+    for node in nodes:
+        name = str(node.parameters.get('memory_folder', ''))
+        if not (node.processes and name):
+            continue
+        try:
+            folders[name] = _seen_by(node.processes[0].pid, name)
+        except ValueError as error:
+            folders[name] = str(error)
+        except OSError:  # of another user
+            continue
+    return folders
+
+
+def _seen_by(pid: int, name: str) -> Path:
+    """A folder as a process names it: below its working directory, in its container."""
+    process = PROC / str(pid)
+    if not name.startswith('~') and not Path(name).is_absolute():
+        return (process / 'cwd').readlink() / name
+    folder, root = folder_of(name), process / 'root'
+    return folder if root.samefile('/') else root / folder.relative_to(folder.anchor)
+
+
+def see_machine(
+    middleware: str, domain_id: int, memories: Mapping[str, Path | str]
+) -> MachineFacts:
     """Look at the machine that the doctor runs on.
 
     :param middleware: identifier of the RMW implementation.
     :param domain_id: of ROS, as it is used.
-    :param memories: folders of saved memories.
+    :param memories: of :func:`memory_folders`.
     """
+    faults = {name: _write_fault(folder) for name, folder in memories.items()}
+    faults = {name: fault for name, fault in faults.items() if fault}
     has_shm = SHARED_MEMORY.is_dir()
     shm = shutil.disk_usage(SHARED_MEMORY) if has_shm else None
     return MachineFacts(
@@ -41,10 +77,11 @@ def see_machine(middleware: str, domain_id: int, memories: Iterable[str]) -> Mac
         participants=_participants(domain_id),
         shm_total=shm.total if shm else None,
         shm_free=shm.free if shm else 0,
-        disks=_disks(memories),
+        disks=_disks(folder for name, folder in memories.items() if name not in faults),
         has_cuda=torch.cuda.is_available(),
         devices=_devices(),
         programs=find_programs(),
+        unwritable=faults,
     )
 
 
@@ -78,7 +115,10 @@ def _look(model: str, pids: Sequence[int]) -> dict[str, bool | str]:
     """
     if not pids:
         return {'is_here': False, 'fault': ''}
-    path = Path(model).expanduser()
+    try:
+        path = Path(model).expanduser()
+    except RuntimeError as error:  # of a user that there is not
+        return {'is_here': True, 'fault': f'{quote(model)}: {error}'}
     within = PROC / str(pids[0]) / ('root' if path.is_absolute() else 'cwd')
     seen = within / path.relative_to(path.anchor)
     try:
@@ -94,6 +134,8 @@ def _fault(model: str) -> str:
         check_files(model)
     except CheckpointError as error:
         return str(error)
+    except RuntimeError as error:  # pathlib's, of ~ with a user that there is not
+        return f'{quote(model)}: {error}'
     return ''
 
 
@@ -120,16 +162,41 @@ def _participants(domain_id: int) -> frozenset[int]:
     return frozenset(port // 2 for port in range(0, PORTS, 2) if {port, port + 1} <= ports)
 
 
-def _disks(memories: Iterable[str]) -> Mapping[str, int]:
+def _disks(memories: Iterable[Path | str]) -> Mapping[str, int]:
     """Bytes free on each disk that logs, downloaded models or memories are written to."""
     home = Path(os.environ.get('ROS_HOME') or Path.home() / '.ros')
     cache = Path(os.environ.get('HF_HOME') or Path.home() / '.cache' / 'huggingface')
     folders = [Path(os.environ.get('ROS_LOG_DIR') or home / 'log'), cache]
     free = {}
-    for folder in folders + [Path(name).expanduser() for name in memories]:
-        there = next(f for f in (folder, *folder.absolute().parents) if _is_dir(f))
+    for folder in folders + [Path(memory) for memory in memories]:
+        there = _nearest(folder)
         free.setdefault(there.stat().st_dev, (str(there), shutil.disk_usage(there).free))
     return dict(free.values())
+
+
+def _write_fault(folder: Path | str) -> str:
+    """Why nothing can be saved in a folder, which is made where it is missing; empty: it can."""
+    if isinstance(folder, str):
+        return folder
+    there = _nearest(folder)
+    try:
+        if there == folder:
+            try_writing(there)
+            return ''
+        below = there / folder.relative_to(there).parts[0]
+        if os.path.lexists(below):
+            return f'{below} is no folder, or may not be looked into'
+        Path(tempfile.mkdtemp(dir=there)).rmdir()
+    except OSError as error:
+        if error.errno == errno.ENOSPC:  # the free bytes of its disk say so
+            return ''
+        return f'{error.strerror}: {there}'
+    return ''
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the first one above it that there is."""
+    return next(f for f in (folder, *folder.absolute().parents) if _is_dir(f))
 
 
 def _is_dir(folder: Path) -> bool:

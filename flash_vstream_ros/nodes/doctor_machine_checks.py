@@ -161,6 +161,12 @@ def _check_malloc(facts: Facts) -> Iterator[Finding]:
 
 def _check_disks(machine: MachineFacts) -> Iterator[Finding]:
     """Whether logs and memories can still be written."""
+    for folder, fault in machine.unwritable.items():
+        hint = (
+            'let the user of the frame handler write there, or start it with memory_folder:= a '
+            'folder that it can write (the doctor tries it as its own user)'
+        )
+        yield Finding('disk', ERROR, f'{folder}: memories cannot be saved: {fault}', hint)
     for folder, free in machine.disks.items():
         level = ERROR if free < NO_DISK else WARN if free < LITTLE_DISK else OK
         hint = f'make room: du -xh {folder} | sort -h | tail' if level != OK else ''

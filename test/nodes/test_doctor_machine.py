@@ -10,8 +10,13 @@ from spun_nodes import SpunNode
 
 from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
 from flash_vstream_ros.nodes import doctor_machine
-from flash_vstream_ros.nodes.doctor_facts import NodeFacts, Process
-from flash_vstream_ros.nodes.doctor_machine import _participants, see_models
+from flash_vstream_ros.nodes.doctor_facts import MachineFacts, NodeFacts, Process
+from flash_vstream_ros.nodes.doctor_machine import (
+    _participants,
+    memory_folders,
+    see_machine,
+    see_models,
+)
 from flash_vstream_ros.nodes.doctor_processes import may_publish
 
 
@@ -25,9 +30,15 @@ def sleeper(tmp_path):
     process.wait()
 
 
-def node(model: str, *pids: int) -> NodeFacts:
+def node(model: str, *pids: int, folder: str = '') -> NodeFacts:
     processes = tuple(Process(pid, {}, None) for pid in pids)
-    return NodeFacts('/n', 'frame_handler', 1, parameters={'model': model}, processes=processes)
+    parameters = {'model': model, 'memory_folder': folder}
+    return NodeFacts('/n', 'frame_handler', 1, parameters=parameters, processes=processes)
+
+
+def look_at(folder: str, pid: int) -> MachineFacts:
+    """The machine, as its one node with saved memories makes it interesting."""
+    return see_machine('rmw', 0, memory_folders((node('m', pid, folder=folder),)))
 
 
 def test_a_checkpoint_is_looked_for_where_its_reader_was_started(sleeper, tmp_path):
@@ -64,6 +75,40 @@ def test_disks_of_folders_of_another_user_are_those_above(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert '{' in done.stdout
+
+
+def test_a_folder_that_can_be_written_is_left_as_it_was(sleeper, tmp_path):
+    """Also one that is still to be made, and a relative one: below its node's own."""
+    for name in ('.', 'memories/of/it', str(tmp_path / 'memories')):
+        machine = look_at(name, sleeper.pid)
+        assert not machine.unwritable
+        assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('name', 'words'),
+    [
+        ('/proc/nowhere', 'No such file or directory: /proc'),
+        ('a_file', 'a_file is no folder'),
+        ('a_file/below', 'a_file is no folder'),
+        ('~nosuch/memories', 'no home of such a user is known'),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_no_disk_to_make_room_on(
+    sleeper, tmp_path, name, words
+):
+    (tmp_path / 'a_file').touch()
+    machine = look_at(name, sleeper.pid)
+    assert list(machine.unwritable) == [name]
+    assert words in machine.unwritable[name]
+    assert not any(folder.startswith('/proc') for folder in machine.disks)
+
+
+def test_a_model_of_a_user_that_there_is_not_is_a_fault(sleeper):
+    for nodes, given in (((node('~nosuch/m', sleeper.pid),), None), ((), '~nosuch/m')):
+        (model,) = see_models(nodes, given)
+        assert model.is_here
+        assert '~nosuch/m' in model.fault
 
 
 def test_a_process_without_ros_is_nobody_s_publisher(sleeper, spun):

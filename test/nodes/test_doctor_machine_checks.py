@@ -198,6 +198,11 @@ def test_a_full_disk_is_named():
     says(with_machine(disks={'/logs': 2**20}), 'disk', ERROR, '/logs')
 
 
+def test_a_folder_of_memories_that_cannot_be_written_is_named():
+    facts = with_machine(unwritable={'/proc/nowhere': 'No such file'}, disks={})
+    says(facts, 'disk', ERROR, '/proc/nowhere', 'No such file', 'memory_folder:=')
+
+
 def test_what_a_report_needs_is_always_named():
     said = '\n'.join(finding.text for finding in diagnose(HEALTHY))
     for words in ('ROS_DOMAIN_ID=0', 'rmw_fastrtps_cpp', 'SUBNET', 'torch 2.13.0'):
