@@ -37,7 +37,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     try:
         parsed.all_questions = pair_questions(parsed.question, parsed.at)
         if parsed.questions:
-            parsed.all_questions += read_questions(parsed.questions)
+            parsed.all_questions += read_questions(parsed.questions, parsed.recording)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     return parsed

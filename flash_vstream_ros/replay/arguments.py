@@ -15,13 +15,17 @@ answers questions at their moments. Needs no ROS; the answers are those of the
 two nodes. Results are JSON lines; what happens is said on standard error.
 
 examples:
-  replay clip.mp4 --model checkpoint --question 'What is on the table?' --at 5
-  replay bag_folder --topic /camera/image --model owner/name --questions q.json \\
+  python3 -m flash_vstream_ros replay clip.mp4 --model checkpoint \\
+      --question 'What is on the table?' --at 5
+  python3 -m flash_vstream_ros replay bag_folder --topic /camera/image \\
+      --model owner/name --questions q.json \\
       --out answers.jsonl --picture memory.png
 
-A questions file is a list of objects; the last two keys may be left out:
+A questions file is a list of objects; the last three keys may be left out. The truth
+is written beside the answer:
   [{"at": 5.0, "question": "Is the door open?", "choices": ["yes", "no"],
-    "max_new_tokens": 20}]
+    "max_new_tokens": 20, "truth": "yes"}]
+The files of questions that simulate writes are taken as they are.
 """
 
 
@@ -98,7 +102,7 @@ def _replay(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> i
     if not (arguments.asked or arguments.questions or arguments.picture):
         parser.error('nothing to do: give --question with --at, --questions or --picture')
     if arguments.questions:
-        arguments.asked += read_questions(arguments.questions)
+        arguments.asked += read_questions(arguments.questions, arguments.recording)
     # Only now, because it imports torch.
     from flash_vstream_ros.replay.command import run_replay
 

@@ -11,6 +11,11 @@ from typing import Any
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S
 
 KEYS = ('at', 'question', 'choices', 'max_new_tokens', 'truth')
+# Those of VStream-QA, as the simulator writes them; the first two are at and truth.
+VSTREAM_QA_KEYS = (
+    'end_time', 'answer', 'question', 'choices', 'id', 'video_id', 'video_name', 'answer_type',
+    'start_time', 'gt_duration', 'duration', 'answerable', 'event_times',
+)  # fmt: skip
 LATEST_S = 1_000_000_000  # 31 years
 
 
@@ -68,14 +73,27 @@ def pair_questions(texts: Sequence[str], times: Sequence[float]) -> list[Questio
     return [Question(at, text) for text, at in zip(texts, times, strict=True)]
 
 
-def read_questions(path: Path) -> list[Question]:
+def questions_beside(recording: Path) -> Path | None:
+    """Find the questions that the simulator has written beside a recording of its own."""
+    path = recording.with_name(f'{_name_of(recording)}.questions.json')
+    return path if path.is_file() else None
+
+
+def _name_of(recording: Path) -> str:
+    """What the simulator calls a recording: its name without the suffix of a file."""
+    return recording.name.removesuffix('.mp4').removesuffix('.json')
+
+
+def read_questions(path: Path, recording: Path | None = None) -> list[Question]:
     """Read a JSON file: a list of ``{"at": seconds, "question": text}``.
 
     Optional keys of an entry are ``"choices": [text, ...]``, ``"max_new_tokens": number`` and
-    ``"truth": text``.
+    ``"truth": text``. Entries with VStream-QA's keys, as the simulator writes them, are taken too.
 
+    :param recording: that they are about. Of a file about several, only its own are taken.
     :raises OSError: the file cannot be read.
-    :raises ValueError: it is no such list; file and entry (or line) are named.
+    :raises ValueError: it is no such list, or none of several streams is the recording; file and
+        entry (or line) are named.
     """
     try:
         entries = json.loads(path.read_text(encoding='utf-8'))
@@ -88,7 +106,17 @@ def read_questions(path: Path) -> list[Question]:
             f'{path}: expected a list [{{"at": 5.0, "question": "..."}}, ...], '
             f'got {_json_kind(entries)}'
         )
-    return [_read_entry(path, number, entry) for number, entry in enumerate(entries, start=1)]
+    questions = [_read_entry(path, i, entry) for i, entry in enumerate(entries, start=1)]
+    names = [entry.get('video_id') for entry in entries]
+    if recording is None or len({str(name) for name in names}) < 2:
+        return questions
+    own = [q for q, name in zip(questions, names, strict=True) if name == _name_of(recording)]
+    if not own:
+        raise ValueError(
+            f'{path}: expected questions about {_name_of(recording)}, got none among those about '
+            f'{len({str(name) for name in names})} streams; name one of its recordings'
+        )
+    return own
 
 
 def _read_entry(path: Path, number: int, entry: Any) -> Question:
@@ -101,21 +129,26 @@ def _read_entry(path: Path, number: int, entry: Any) -> Question:
 def _question_of(entry: Any) -> Question:
     if not isinstance(entry, dict):
         raise ValueError(f'expected an object, got {_json_kind(entry)}')
-    _check_keys(entry)
+    is_vstream_qa = 'end_time' in entry
+    _check_keys(entry, VSTREAM_QA_KEYS if is_vstream_qa else KEYS)
     choices = entry.get('choices') or []
     if not isinstance(choices, list):
         raise ValueError(f'choices: expected a list of texts, got {_json_kind(choices)}')
+    if is_vstream_qa:
+        return Question(
+            entry['end_time'], entry['question'], tuple(choices), truth=entry['answer']
+        )
     optional = {key: entry[key] for key in ('max_new_tokens', 'truth') if key in entry}
     return Question(entry['at'], entry['question'], tuple(choices), **optional)
 
 
-def _check_keys(entry: dict[str, Any]) -> None:
+def _check_keys(entry: dict[str, Any], keys: Sequence[str]) -> None:
     for key in entry:
-        if key not in KEYS:
-            nearest = get_close_matches(key, KEYS, n=1)
+        if key not in keys:
+            nearest = get_close_matches(key, keys, n=1)
             hint = f'; did you mean {nearest[0]}?' if nearest else ''
-            raise ValueError(f'unknown key {key!r}, expected {", ".join(KEYS)}{hint}')
-    for key in ('at', 'question'):
+            raise ValueError(f'unknown key {key!r}, expected {", ".join(keys)}{hint}')
+    for key in ('at', 'question') if keys is KEYS else ('question', 'answer'):
         if key not in entry:
             raise ValueError(f'{key} is missing')
 
