@@ -65,9 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: exit status; wrong use raises SystemExit(2), as argparse does.
     """
     arguments = make_parser().parse_args(argv)
-    # What is wrong with a video we say ourselves, in one line.
-    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
-    os.environ.setdefault('OPENCV_LOG_LEVEL', 'ERROR')
     logging.basicConfig(format='%(message)s', stream=sys.stderr)
     logging.getLogger('flash_vstream_ros').setLevel(logging.INFO)
     try:
@@ -253,6 +250,7 @@ def _random_checkpoint(arguments: argparse.Namespace) -> int:
         from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
 
         make_random_checkpoint(arguments.out, arguments.size, arguments.seed)
+    logging.getLogger(__package__).info('%s: a checkpoint of random weights', arguments.out)
     return 0
 
 

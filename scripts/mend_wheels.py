@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Corrects the CMake exports of the ROS wheels, which name folders of the machine they were built on.
+"""Corrects the CMake exports of the ROS wheels, which name folders of their build machine.
 
 Usage: .venv/bin/python scripts/mend_wheels.py
 

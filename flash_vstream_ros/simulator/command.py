@@ -37,9 +37,11 @@ Seeds divide what is trained on from what is tested on: train takes those from 0
 validation those from 1000000 on, test those from 2000000 on.
 
 examples:
-  simulate patrol.mp4 --format mp4 --minutes 2 --size 1280x720
-  simulate bag --format bag --storage sqlite3 --rate 1 --minutes 120 --seed 2000000
-  simulate train --streams 500 --format description --rate 1 --size 96x96
+  python3 -m flash_vstream_ros simulate patrol.mp4 --format mp4 --minutes 2 --size 1280x720
+  python3 -m flash_vstream_ros simulate bag --format bag --storage sqlite3 --rate 1 \\
+      --minutes 120 --seed 2000000
+  python3 -m flash_vstream_ros simulate train --streams 500 --format description --rate 1 \\
+      --size 96x96
 """
 
 
@@ -72,7 +74,9 @@ def add_simulate(verbs: Any) -> None:
     text = 'what is asked and did not happen is easily told from what did: to begin training with'
     add('--clear-cut', action='store_true', help=text)
     text = (
-        "ask questions of this of VStream-QA's types only, as 'Event Occurrence'; may be repeated"
+        "ask questions of this type only, one of VStream-QA's: 'Scene Summary', "
+        "'Action Description', 'Event Occurrence', 'Ordered Event Narrative' or 'Sequence "
+        "Validation'; may be repeated"
     )
     add('--type', action='append', dest='types', metavar='TYPE', help=text)
     parser.set_defaults(run=lambda arguments: _simulate(parser, arguments))
