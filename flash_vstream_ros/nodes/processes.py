@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starts the nodes as processes without `ros2 launch`: for the demo, tests and benchmarks."""
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +22,8 @@ _ENVIRONMENTS = {
     'replay_client': camera_environment,
 }
 STOP_TIMEOUT_S = 20.0
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 
 class NodeProcess:
@@ -34,6 +38,8 @@ class NodeProcess:
     :param environment: variables on top of this process's own and the program's; None takes one
         away.
     :param log: file for its output; None: the output of this process.
+    :param apart: Ctrl-C on the terminal does not reach it. It is told to stop with SIGTERM, which
+        ends it without a word also while it imports, and so it is when this process dies.
     """
 
     def __init__(
@@ -46,9 +52,11 @@ class NodeProcess:
         remappings: Mapping[str, str] | None = None,
         environment: Mapping[str, str | None] | None = None,
         log: Path | None = None,
+        apart: bool = False,
     ) -> None:
         self.program = program
         self.log = log
+        self.apart = apart
         ros = ['-r', f'__ns:={namespace}']
         for name, target in (remappings or {}).items():
             ros += ['-r', f'{name}:={target}']
@@ -65,7 +73,11 @@ class NodeProcess:
     def __enter__(self) -> 'NodeProcess':
         output = self.log.open('ab') if self.log else None
         self.process = subprocess.Popen(
-            self.command, env=self.environment, stdout=output, stderr=subprocess.STDOUT
+            self.command,
+            env=self.environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_go_apart if self.apart else None,
         )
         if output:
             output.close()
@@ -82,12 +94,28 @@ class NodeProcess:
     def stop(self) -> int:
         """End the process as Ctrl-C would, and kill it where that does not help.
 
+        A Ctrl-C meanwhile is raised when the process has ended, and not before.
+
         :returns: its exit status, 0 where all went well.
         """
         if not self.has_ended:
-            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(signal.SIGTERM if self.apart else signal.SIGINT)
+        ends = time.monotonic() + STOP_TIMEOUT_S
+        interruption = None
+        while True:
+            try:
+                status = self._wait_until(ends)
+                break
+            except KeyboardInterrupt as error:
+                interruption = error
+        if interruption is not None:
+            raise interruption
+        return status
+
+    def _wait_until(self, ends: float) -> int:
+        """Wait for the end of the process, and kill it after this time of the steady clock."""
         try:
-            return self.process.wait(STOP_TIMEOUT_S)
+            return self.process.wait(max(ends - time.monotonic(), 0.0))
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()
@@ -95,6 +123,12 @@ class NodeProcess:
     def output(self) -> str:
         """What it has printed so far, where it has a log."""
         return self.log.read_text(errors='replace') if self.log and self.log.exists() else ''
+
+
+def _go_apart() -> None:
+    """In the new process: leave the terminal's group, and end with the thread that started it."""
+    os.setpgid(0, 0)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _yaml(value: object) -> str:
