@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Feature files: the encoder's maps of one stream, computed once (the published layout)."""
 
+import hashlib
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path, PurePosixPath
@@ -55,6 +56,16 @@ class FeatureFile:
     def sample_rate(self) -> float:
         """Frames per second of stamp time that were taken; 0: all of them."""
         return float(self.about.get('sample_rate', 1.0))
+
+    @property
+    def digest(self) -> str:
+        """Tells it from other files, 16 hex digits.
+
+        Without its features, which would take minutes to read, but with all that is known of
+        their origin.
+        """
+        about = repr((self.side, self.width, len(self.stamps_ns), sorted(self.about.items())))
+        return hashlib.sha256(about.encode() + self.stamps_ns.tobytes()).hexdigest()[:16]
 
     def frames_until(self, at_s: float | None) -> int:
         """Count the frames that a question may see.

@@ -2,7 +2,7 @@
 """The recordings of a data folder, and their names."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from flash_vstream_ros.data.conversations import Example, read_questions
-from flash_vstream_ros.data.features import VIDEO_SUFFIXES, find_features
+from flash_vstream_ros.data.features import VIDEO_SUFFIXES, FeatureFile, find_features
 from flash_vstream_ros.replay.bag import BAG_SUFFIXES
 from flash_vstream_ros.replay.frames import IMAGE_SUFFIXES
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S, RecordedFrame
@@ -115,11 +115,31 @@ def find_recording(folder: Path, name: str) -> Path:
 
     :returns: its path, or ``folder / name`` where there is none.
     """
-    for suffix in _SUFFIXES:
-        path = folder / f'{name}{suffix}'
-        if path.exists():
-            return path
-    return folder / name
+    return next(iter(recordings_named(folder, name)), folder / name)
+
+
+def recordings_named(folder: Path, name: str) -> list[Path]:
+    """Find all recordings of a name, the one that :func:`find_recording` takes first."""
+    paths = [folder / f'{name}{suffix}' for suffix in _SUFFIXES]
+    return [path for path in paths if path.exists()]
+
+
+def check_made_of(features: FeatureFile, recordings: Iterable[Path]) -> None:
+    """Check that features are those of a recording that lies there, as far as both say so.
+
+    :param recordings: all that could be meant; none: there is nothing to compare with.
+    :raises ValueError: they are of another one; both are named.
+    """
+    paths, source = list(recordings), features.about.get('source')
+    if not source or not paths:
+        return
+    found = [identity(path) for path in paths]
+    if source not in found:
+        raise ValueError(
+            f'{features.path}: features of another recording than {paths[0]}: made of {source}, '
+            f'expected {found[0]}; extract that one into a folder of its own, or extract it again '
+            f'if it has changed or was copied without its time'
+        )
 
 
 def _walk(folder: Path) -> Iterator[Path]:

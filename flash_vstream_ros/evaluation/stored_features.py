@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the feature files of an evaluation have in common, and what tells them from others."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +15,7 @@ class StoredFeatures:
 
     :param side: P of their maps.
     :param sample_rate: frames per second of stamp time; 0: all.
-    :param digests: of each stream's file, by set and stream: without its features, which would
-        take minutes to read, but with all that is known of their origin.
+    :param digests: of each stream's file, by set and stream; see ``FeatureFile.digest``.
     """
 
     side: int
@@ -34,7 +32,7 @@ class StoredFeatures:
         listed = list(files.values())
         side = _common(listed, 'patches along a side', 'side', lambda file: file.side)
         rate = _common(listed, 'frames a second', 'sample-rate', lambda file: file.sample_rate)
-        return cls(side, rate, {name: _digest(file) for name, file in files.items()})
+        return cls(side, rate, {name: file.digest for name, file in files.items()})
 
 
 def check_read_by(
@@ -69,8 +67,3 @@ def _common(
                 f'one --{option}'
             )
     return value(first)
-
-
-def _digest(file: FeatureFile) -> str:
-    about = repr((file.side, file.width, len(file.stamps_ns), sorted(file.about.items())))
-    return hashlib.sha256(about.encode() + file.stamps_ns.tobytes()).hexdigest()[:16]

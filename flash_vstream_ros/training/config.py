@@ -34,6 +34,11 @@ class DataSource:
         if not self.features:
             raise ValueError('features: expected the folder that extract wrote, got none')
 
+    @property
+    def text(self) -> str:
+        """The JSON file, of whichever kind."""
+        return self.questions or self.conversations
+
 
 @dataclass(frozen=True)
 class RunConfig:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training data: examples, their features, and the order in which they are seen."""
 
+import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch.utils.data import Dataset
 from flash_vstream_ros.core.config import MemoryGeometry
 from flash_vstream_ros.data.conversations import Example, read_conversations, read_questions
 from flash_vstream_ros.data.features import FeatureFile, find_features, open_features
+from flash_vstream_ros.data.recordings import check_made_of, recordings_named
 from flash_vstream_ros.evaluation.clips import CLIP_LISTS
 from flash_vstream_ros.training.config import DataSource, RunConfig, TrainingConfig
 from flash_vstream_ros.training.memory_loop import MemoryLoop, MemoryTokens
@@ -44,26 +46,40 @@ class TrainingData(Dataset):
         self._files: dict[str, tuple[FeatureFile, MemoryLoop]] = {}
         self._asked: dict[str, set[int]] = {}
         self._width = geometry.feature_width
+        self._digests: dict[str, dict[str, str]] = {}  # of each file, by folder and path
         for source in config.data:
             cache = Path(config.memory_cache or Path(source.features) / CACHE_FOLDER)
             loop = MemoryLoop(geometry, config.memory_input, cache)
-            for example in _read(source, config.turns_per_sequence):
-                self._add(example, Path(source.features), loop, encoder_id)
-        if not self._examples:
-            raise ValueError(f'{config.data[0]}: expected at least one example, got none')
+            examples = _read(source, config.turns_per_sequence)
+            if not examples:
+                raise ValueError(f'{source.text}: expected at least one example, got none')
+            for example in examples:
+                self._add(example, source, loop, encoder_id)
 
-    def _add(self, example: Example, folder: Path, loop: MemoryLoop, encoder_id: str) -> None:
+    @property
+    def digests(self) -> dict[str, str]:
+        """Of what is known of the features of each folder, without reading them, by its name."""
+        return {
+            folder: hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
+            for folder, files in self._digests.items()
+        }
+
+    def _add(
+        self, example: Example, source: DataSource, loop: MemoryLoop, encoder_id: str
+    ) -> None:
         if not example.media:
             self._examples.append((example, '', 0))
             return
         try:
-            path = _find(folder, example)
+            name, path = _find(Path(source.features), example)
             key = str(path)
             if key not in self._files:
                 features = open_features(path)
                 loop.check(features)
                 _check_encoder(features, encoder_id)
+                check_made_of(features, recordings_named(Path(source.text).parent, name))
                 self._files[key] = (features, loop)
+                self._digests.setdefault(source.features, {})[key] = features.digest
             frames = self._files[key][0].frames_until(example.at_s)
         except (OSError, ValueError) as error:
             raise type(error)(f'{example.source}: {error}') from error
@@ -99,9 +115,10 @@ def _read(source: DataSource, turns: int) -> list[Example]:
     return read_conversations(Path(source.conversations))
 
 
-def _find(folder: Path, example: Example) -> Path:
-    paths = [find_features(folder, name) for name in example.names]
-    return next((path for path in paths if path.is_file()), paths[0])
+def _find(folder: Path, example: Example) -> tuple[str, Path]:
+    """The name that features lie under, and their file; the first one where there are none."""
+    paths = [(name, find_features(folder, name)) for name in example.names]
+    return next((found for found in paths if found[1].is_file()), paths[0])
 
 
 def _check_encoder(features: FeatureFile, encoder_id: str) -> None:

@@ -147,7 +147,7 @@ class Extraction:
         self._frames: list[tuple[_Stream, np.ndarray | None]] = []
         self._streams: deque[_Stream] = deque()  # not written
         self.failures: list[str] = []
-        self._written = self._skipped = self._still = 0
+        self._written = self._skipped = self._replaced = self._still = 0
 
     def run(self, recordings: Mapping[str, Path], open_one: Callable[[Path], Recording]) -> None:
         """Extract all that has not been extracted yet; what is broken is said and passed over.
@@ -174,6 +174,8 @@ class Extraction:
         """One line for a person."""
         parts = [f'{self._written} recordings extracted']
         parts += [f'{self._skipped} were there already'] * bool(self._skipped)
+        replaced = f'{self._replaced} replaced: they were of another recording'
+        parts += [replaced] * bool(self._replaced)
         parts += [f'{self._still} frames showed nothing new'] * bool(self._still_frames.threshold)
         parts += [f'{len(self.failures)} missing or broken'] * bool(self.failures)
         return ', '.join(parts)
@@ -190,6 +192,13 @@ class Extraction:
         # Files of an earlier version do not say where they come from.
         known = {'topic': self._about['topic'], 'source': source} | there.about
         return all(known.get(k) == v for k, v in (self._about | {'source': source}).items())
+
+    def _is_of_another(self, path: Path, source: str) -> bool:
+        """Whether features that lie there are known to be of another recording."""
+        try:
+            return open_features(path).about.get('source', source) != source
+        except (FileNotFoundError, ValueError):
+            return False
 
     def _fail(self, reason: str) -> None:
         self.failures.append(reason)
@@ -268,5 +277,6 @@ class Extraction:
             if stream.recording.duration_ns:
                 about['duration'] = str(stream.recording.duration_ns / NS_PER_S)
             path = find_features(self._out, stream.name)
+            self._replaced += self._is_of_another(path, stream.source)
             write_features(path, stream.maps.together(), stream.stamps_ns, about)
             self._written += 1

@@ -16,7 +16,7 @@ def digest_origins(config: TrainingConfig, start: Path) -> dict[str, str]:
     :raises OSError: a file cannot be read.
     :raises CheckpointError: the checkpoint has no weights, or not all of them.
     """
-    texts = [source.questions or source.conversations for source in config.data]
+    texts = [source.text for source in config.data]
     digests = {text: file_digest([Path(text)]) for text in texts}
     return digests | {config.init: _digest_checkpoint(start)}
 

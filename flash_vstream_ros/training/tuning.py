@@ -53,6 +53,7 @@ class TuningJob:
             )
         geometry = modules.config.geometry
         self.data = TrainingData(config, geometry, prompt, tower_id(self._source))
+        self.origins |= self.data.digests
         self.steps_an_epoch = len(self.data) / config.global_batch
         self.model = TrainedModel(modules, config.trained_parts)
         if is_empty:  # memory that Accelerate tells weights by, and that stays untouched

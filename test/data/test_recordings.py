@@ -2,9 +2,16 @@
 import json
 
 import pytest
+import torch
 
-from flash_vstream_ros.data.features import find_features
-from flash_vstream_ros.data.recordings import find_recording, list_recordings
+from flash_vstream_ros.data.features import find_features, open_features, write_features
+from flash_vstream_ros.data.recordings import (
+    check_made_of,
+    find_recording,
+    identity,
+    list_recordings,
+    recordings_named,
+)
 from flash_vstream_ros.simulator.description import PatrolDescription
 from flash_vstream_ros.simulator.writing import Form, write_patrol
 
@@ -103,3 +110,22 @@ def test_streams_without_questions_are_found(tmp_path):
         write_patrol(path, PatrolDescription(seed, 60.0, 1.0, (64, 48)), Form('description'))
     (tmp_path / 'questions.json').write_text('[]')
     assert list(list_recordings(tmp_path)) == ['patrol_1.json', 'patrol_2.json']
+
+
+def test_features_of_another_recording_are_told_from_those_of_this_one(tmp_path):
+    (tmp_path / 'cam.json').write_text('[1]')
+    path = tmp_path / 'features/cam.safetensors'
+
+    def check(about, recordings):
+        write_features(path, torch.zeros(2, 4, 3), [1, 2], about)
+        check_made_of(open_features(path), recordings)
+
+    there = recordings_named(tmp_path, 'cam')
+    assert there == [tmp_path / 'cam.json']
+    check({'source': identity(there[0])}, there)
+    check({}, there)  # of an earlier version
+    check({'source': 'other'}, [])
+    check({'source': identity(there[0])}, [tmp_path / 'gone', *there])
+    words = rf'{path}: features of another recording than {there[0]}: made of other, expected'
+    with pytest.raises(ValueError, match=words):
+        check({'source': 'other'}, there)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from flash_vstream_ros.data.recordings import identity
 from flash_vstream_ros.training.config import DataSource, TrainingConfig
 from flash_vstream_ros.training.dataset import MicroBatches, TrainingData, epoch_order
 from flash_vstream_ros.training.sequences import TrainingPrompt
@@ -90,9 +91,27 @@ def test_the_questions_of_vstream_qa_are_refused(load, data, write_json):
 
 
 def test_an_empty_set_is_refused(load, data, write_json):
-    source = DataSource(questions=str(write_json([])), features=str(data / 'features'))
-    with pytest.raises(ValueError, match='at least one example'):
+    features = str(data / 'features')
+    full = DataSource(questions=str(data / 'questions.json'), features=features)
+    empty = DataSource(questions=str(write_json([])), features=features)
+    for sources in ((empty,), (full, empty)):
+        with pytest.raises(ValueError, match=rf'{empty.text}: expected at least one example'):
+            load(*sources)
+
+
+def test_features_of_another_recording_than_the_one_beside_are_refused(load, write_json, tmp_path):
+    path = write_json([entry()])
+    recording = path.parent / 'one.json'
+    recording.write_text('[]')
+    about = {'source': 'other'}
+    save_file({'feature': torch.zeros(9, 16, 40)}, tmp_path / 'one.safetensors', about)
+    source = DataSource(questions=str(path), features=str(tmp_path))
+    words = rf'line 2: {tmp_path}/one.*features of another recording than {recording}'
+    with pytest.raises(ValueError, match=words):
         load(source)
+    about = {'source': identity(recording)}
+    save_file({'feature': torch.zeros(9, 16, 40)}, tmp_path / 'one.safetensors', about)
+    assert len(load(source)) == 1
 
 
 def batches(examples, start, stop, processes=1, process=0, **values):

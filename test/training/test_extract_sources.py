@@ -31,6 +31,20 @@ def test_what_another_recording_of_the_name_gave_is_extracted_again(checkpoint, 
     assert len(open_features(out / 'patrol.safetensors').stamps_ns) == 120
 
 
+def test_replaced_features_of_another_recording_are_counted(checkpoint, tmp_path, caplog):
+    for name, seeds in (('a', (1, 2)), ('b', (1, 3))):
+        folder = tmp_path / name
+        folder.mkdir()
+        for number, seed in enumerate(seeds):
+            about = PatrolDescription(seed, 30.0, 1.0, (64, 48))
+            write_patrol(folder / f'cam_{number}.json', about, Form('description'))
+        words = ['extract', str(folder), '--model', str(checkpoint)]
+        assert main([*words, '--out', str(tmp_path / 'features')]) == 0
+    assert caplog.messages[-1].endswith(
+        '1 recordings extracted, 1 were there already, 1 replaced: they were of another recording'
+    )
+
+
 def test_what_is_no_recording_is_passed_over(checkpoint, tmp_path, capsys):
     folder, out = tmp_path / 'data', tmp_path / 'features'
     (folder / 'frames.json').mkdir(parents=True)

@@ -6,6 +6,8 @@ import shutil
 
 import pytest
 
+from flash_vstream_ros.data.features import open_features, write_features
+
 
 @pytest.fixture
 def source(data, tmp_path):
@@ -29,6 +31,20 @@ def test_other_questions_are_refused_by_name(run, source, tmp_path):
         run('run', **end)
     change(tmp_path / 'q.json', 'a blue cup', 'a red cup')
     run('run', **end)
+
+
+def test_features_that_were_extracted_again_are_refused_by_name(run, source, data, tmp_path):
+    features = shutil.copytree(data / 'features', tmp_path / 'features')
+    source |= {'features': str(features)}
+    run('run', data=[source], stop_at=1)
+    whole = (features / 'one.safetensors').read_bytes()
+    opened = open_features(features / 'one.safetensors')
+    about = opened.about | {'source': 'another'}
+    write_features(opened.path, opened.read(40).flatten(1, 2), opened.stamps_ns.tolist(), about)
+    with pytest.raises(ValueError, match=rf'{features}: changed since the run'):
+        run('run', data=[source], stop_at=2)
+    opened.path.write_bytes(whole)
+    run('run', data=[source], stop_at=2)
 
 
 def test_another_model_to_start_from_is_refused_by_name(run, checkpoint, tmp_path):
