@@ -11,6 +11,7 @@ from flash_vstream_ros.core.checkpoint_files import resolve_folder
 from flash_vstream_ros.core.config import FrameHandlerConfig, QuestionHandlerConfig
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.data.features import open_features
+from flash_vstream_ros.data.recordings import check_made_of, identity
 from flash_vstream_ros.data.tower import tower_id
 from flash_vstream_ros.evaluation.dataset import StreamQuestion, find_question_files, read_dataset
 from flash_vstream_ros.evaluation.inputs import Source, StreamInput, make_input
@@ -40,6 +41,7 @@ from flash_vstream_ros.evaluation.streams import (
     ask_times,
     find_feature_file,
     find_stream_recording,
+    recordings_beside,
 )
 from flash_vstream_ros.evaluation.whole_video import WholeVideoInput
 
@@ -134,6 +136,7 @@ class Evaluation:
         else:
             path = find_feature_file(config.features, first)
             stream = _naming(first, StoredStream, path)
+            _naming(first, check_made_of, stream.file, recordings_beside(first, path))
         ask_times(stream, group)
         return path
 
@@ -168,7 +171,14 @@ class Evaluation:
             }
             for name, model in self.inputs.items()
         }
-        settle(config.out, settings, inputs, stored.digests if stored else {})
+        settle(config.out, settings, inputs, **self._origins())
+
+    def _origins(self) -> dict[str, dict[str, str]]:
+        """What tells each stream from another one of its name, by set and stream."""
+        if self._stored:
+            return {'features': self._stored.digests}
+        paths = {_name(group): self._paths[id(group)] for group in self._streams}
+        return {'recordings': {name: identity(path) for name, path in paths.items()}}
 
     def _describe(self, name: str) -> str:
         """What an input shows of these streams, whose maps may be smaller than the encoder's."""

@@ -21,6 +21,7 @@ LOCK = '.lock'
 ANSWERS = 'answers.jsonl'
 JUDGEMENTS = 'judgements.jsonl'
 _VERSION = 1
+_STREAMS = ('features', 'recordings')  # what is noted of each stream
 _DECISIVE = ('weights', 'retrained')  # of an input; its model's path and description may change
 
 
@@ -85,22 +86,25 @@ def settle(
     folder: Path,
     settings: Mapping[str, Any],
     inputs: Mapping[str, Any],
-    features: Mapping[str, str],
+    features: Mapping[str, str] | None = None,
+    recordings: Mapping[str, str] | None = None,
 ) -> None:
     """Note the settings of a run, or check that they are those of the run that is resumed.
 
     Inputs and streams can be added later on; what an input was evaluated with, and the features
-    of a stream, can not be changed.
+    or the recording of a stream, can not be changed.
 
     :param settings: of all inputs alike, ``sets`` among them; None: it is not given.
     :param inputs: by name, what each is and with which model.
-    :param features: digests of the streams' feature files, by set and stream.
+    :param features: digests of the streams' feature files, by set and stream; or else
+    :param recordings: identities of the recordings.
     :raises OSError: the folder cannot be written.
     :raises ValueError: another run has left its results here; the setting is named.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / SETTINGS
-    before: dict[str, Any] = {'inputs': {}, 'features': {}}
+    streams = {'features': features or {}, 'recordings': recordings or {}}
+    before: dict[str, Any] = {'inputs': {}, **{kind: {} for kind in _STREAMS}}
     if path.exists():
         before |= _read(path)
         before.setdefault('sets', _answered_sets(folder, settings['sets']))
@@ -109,16 +113,21 @@ def settle(
             if name in before['inputs']:
                 decisive = {key: about[key] for key in _DECISIVE}
                 _compare(path, before['inputs'][name], decisive, f'input {name}: ')
-        known = {name: digest for name, digest in features.items() if name in before['features']}
-        _compare(path, before['features'], known, 'features of ')
-        if features and not before['features']:
-            logger.warning('%s does not say of which features; they are taken to be these', path)
-    added = {
-        key: {**before[key], **new} for key, new in (('inputs', inputs), ('features', features))
-    }
+        for kind, digests in streams.items():
+            _compare_streams(path, kind, before[kind], digests)
+    added = {key: {**before[key], **new} for key, new in {'inputs': inputs, **streams}.items()}
     given = {name: value for name, value in settings.items() if value is not None}
     noted = {'version': _VERSION, **given, **added}
     write_atomically(path, json.dumps(noted, indent=1).encode() + b'\n')
+
+
+def _compare_streams(
+    path: Path, kind: str, before: Mapping[str, str], now: Mapping[str, str]
+) -> None:
+    known = {name: digest for name, digest in now.items() if name in before}
+    _compare(path, before, known, f'{kind} of ')
+    if now and not before:
+        logger.warning('%s does not say of which %s; they are taken to be these', path, kind)
 
 
 def _answered_sets(folder: Path, sets: list[str]) -> list[str]:
@@ -142,7 +151,9 @@ def _read(path: Path) -> dict[str, Any]:
         noted = json.loads(path.read_text(encoding='utf-8'))
     except (ValueError, RecursionError) as error:
         raise ValueError(f'{path}: not the settings of an evaluation: {error}') from error
-    parts = [noted.get('inputs'), noted.get('features', {})] if isinstance(noted, dict) else [None]
+    parts: list[Any] = [None]
+    if isinstance(noted, dict):
+        parts = [noted.get('inputs'), *(noted.get(kind, {}) for kind in _STREAMS)]
     if not all(isinstance(part, dict) for part in parts):
         raise ValueError(f'{path}: not the settings of an evaluation')
     return noted

@@ -16,7 +16,7 @@ from flash_vstream_ros.data.features import (
     find_features,
     open_features,
 )
-from flash_vstream_ros.data.recordings import find_recording
+from flash_vstream_ros.data.recordings import find_recording, recordings_named
 from flash_vstream_ros.evaluation.dataset import StreamQuestion
 from flash_vstream_ros.replay.due_frames import DueFrames
 from flash_vstream_ros.replay.recorded_frame import NS_PER_S
@@ -183,6 +183,18 @@ def find_feature_file(folder: Path, question: StreamQuestion) -> Path:
         f'{question.source}: the features of {question.video!r} are missing: expected '
         f'{find_features(folder, question.video)}; extract makes them'
     )
+
+
+def recordings_beside(question: StreamQuestion, features: Path) -> list[Path]:
+    """Find the recordings beside a question's file that have the name of a file of features."""
+    names = dict.fromkeys((question.video, question.video_name))
+    return [
+        path
+        for name in names
+        if find_features(Path(), name).name == features.name
+        for place in RECORDING_FOLDERS
+        for path in recordings_named(question.file.parent / place, name)
+    ]
 
 
 def _check_cut(question: StreamQuestion, name: str, path: Path, then: str = '') -> None:

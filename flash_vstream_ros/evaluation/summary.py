@@ -24,7 +24,7 @@ from flash_vstream_ros.evaluation.metrics import (
 )
 
 REFERENCE = 'star'  # what the others are compared with
-_LISTED = ('inputs', 'features', 'sets')  # settings that the report tells otherwise
+_LISTED = ('inputs', 'features', 'recordings', 'sets')  # settings that the report tells otherwise
 
 
 def summarise(

@@ -2,13 +2,16 @@
 """Evaluation on recordings: when their time begins and ends, and which topic is read."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 from evaluation_bags import T0, write_bag
-from evaluation_samples import S, entry, write_json
+from evaluation_samples import S, entry, scenes, write_features, write_json
 from test_evaluation_command import evaluate
 from test_evaluation_streams import write_video
 
+from flash_vstream_ros.data.recordings import identity
 from flash_vstream_ros.evaluation import streams
 from flash_vstream_ros.evaluation.evaluation import Evaluation
 from flash_vstream_ros.evaluation.streams import RecordedStream
@@ -109,3 +112,28 @@ def test_the_topic_is_an_option_of_the_command_line(recorded, checkpoint, tmp_pa
     arguments = ['--model', checkpoint, '--data', config.data, '--out', config.out]
     assert evaluate(*arguments, '--device', 'cpu', '--topic', '/right') == 0
     assert 'topic /right' in (config.out / 'report.md').read_text()
+
+
+def test_a_recording_that_was_replaced_between_two_parts_of_a_run_is_refused(recorded, tmp_path):
+    write_bag(tmp_path / 'recorded/walk', seconds(6))
+    config = recorded(3.0, 5.0, limit=1)
+    Evaluation(config).run()
+    shutil.rmtree(tmp_path / 'recorded/walk')
+    write_bag(tmp_path / 'recorded/walk', seconds(7))
+    with pytest.raises(ValueError, match='recordings of questions/walk: the results here were'):
+        Evaluation(replace(config, limit=2))
+
+
+def test_features_of_another_recording_than_the_one_beside_are_refused(
+    recorded, tmp_path, vstream
+):
+    write_bag(tmp_path / 'recorded/walk', seconds(6))
+    path, maps = tmp_path / 'features/walk.safetensors', scenes(6, vstream.geometry)
+    config = recorded(3.0, features=tmp_path / 'features')
+    write_features(path, maps, source='other')
+    bag = tmp_path / 'recorded/walk'
+    words = rf'line 2: {path}: features of another recording than {bag}'
+    with pytest.raises(ValueError, match=words):
+        Evaluation(config)
+    write_features(path, maps, source=identity(bag))
+    assert frames_seen(config) == [4]
