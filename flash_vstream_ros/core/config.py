@@ -161,9 +161,7 @@ class FrameHandlerConfig:
     publish_rate: float = tunable(
         10.0, 'memories published per second at most', unit='Hz', minimum=0.01, maximum=1000.0
     )
-    enabled: bool = tunable(
-        True, 'take images from the start; set_enabled changes it until the process ends'
-    )
+    enabled: bool = tunable(True, 'take images from the start; set_enabled changes it')
     silence_timeout: float = tunable(
         3.0,
         'seconds without an image after which the node says what is wrong',
