@@ -126,6 +126,7 @@ def test_a_load_of_an_empty_memory_overwrites_no_stream(make, planner, folder):
     assert planner.request(LoadMemory, 'test/load_memory').success
     saving.services._saver.finish()
     assert names(folder) == ['memory']
+    assert not saving.faults
 
 
 def test_no_load_ends_a_stream_that_cannot_be_kept_yet(make, planner, monkeypatch):
