@@ -173,8 +173,8 @@ class Facts:
     clock: ClockFacts
     models: tuple[ModelFacts, ...]
     machine: MachineFacts
-
     answerers: tuple[str, ...] = ()  # nodes that serve ask, in full; those of one name once
+
     def node(self, name: str) -> NodeFacts | None:
         """The node of a name in full."""
         return next((node for node in self.nodes if node.name == name), None)

@@ -136,11 +136,11 @@ class FrameDiagnostics:
             if self._is_recent(name, self._counts[name])
             or (name == 'save_failed' and self._services.is_failing)
         ]
-        snapshot = self._live.newest
-        geometry = self._vstream.geometry
         rivals = say_writers(self._node, 'memory')
         if rivals:
             faults.append((WARN, rivals))
+        snapshot = self._live.newest
+        geometry = self._vstream.geometry
         values = {
             'frames in the memory': snapshot.frames_written,
             'clusters': f'{len(snapshot.temporal)} of {geometry.temporal_slots}',
