@@ -2,6 +2,7 @@
 """Plays a recording into the camera topic, as a camera would, and asks questions on the way."""
 
 import argparse
+import signal
 import sys
 import threading
 import time
@@ -30,8 +31,8 @@ from flash_vstream_ros.nodes.conversions import message_to_snapshot, ns_to_time
 from flash_vstream_ros.nodes.image_conversions import rgb_to_compressed, rgb_to_image
 from flash_vstream_ros.nodes.qos import LATCHED
 from flash_vstream_ros.nodes.replay_arguments import parse_arguments
-from flash_vstream_ros.nodes.replay_playing import FrameHandlerFacts, play, play_in_step
-from flash_vstream_ros.nodes.replay_results import score, table
+from flash_vstream_ros.nodes.replay_playing import FrameHandlerFacts, pace_of, play, play_in_step
+from flash_vstream_ros.nodes.replay_results import in_words, score
 from flash_vstream_ros.nodes.running import initialised
 from flash_vstream_ros.nodes.spinning import Spinning, insist
 from flash_vstream_ros.replay.new_output import check_file
@@ -148,7 +149,7 @@ class ReplayClient(Node):
             if readers and waited_s > MATCH_TIMEOUT_S:
                 return
             if waited_s > READY_TIMEOUT_S:
-                raise TimeoutError(f'nobody subscribes {topic} after {READY_TIMEOUT_S:g} s')
+                raise TimeoutError(f'nobody subscribes to {topic} after {READY_TIMEOUT_S:g} s')
             time.sleep(0.05)
 
     def play_frame(self, frame: RecordedFrame, image_transport: str) -> bool:
@@ -235,23 +236,22 @@ def run(client: ReplayClient, arguments: argparse.Namespace) -> int:
     recording = open_recording(arguments.recording, arguments.topic)
     for path in (arguments.out, arguments.picture):
         check_file(path, arguments.recording)
-    print(f'playing {recording.description}', flush=True)
     questions = arguments.all_questions
     if not questions and recording.duration_ns:
         questions = [Question(recording.duration_ns / NS_PER_S, 'What have you seen?')]
     facts = client.wait_for_nodes()
+    pace = '' if arguments.in_step else pace_of(recording, arguments.speed)
+    print(f'playing {recording.description}{pace}', flush=True)
     if arguments.in_step:
         coming = play_in_step(client, facts, recording, questions)
     else:
         coming = play(client, facts, recording, questions, arguments.speed)
     results = []
-    try:
-        for result in kept(coming, arguments.out):
-            results.append(result)
-    finally:
-        print(table(results))
-        if said := score(results):
-            print(said)
+    for result in kept(coming, arguments.out):
+        print(in_words(result), flush=True)
+        results.append(result)
+    if said := score(results):
+        print(said)
     if client.corrupt:
         print(f'{client.corrupt} corrupt frames were left out', file=sys.stderr)
     if recording.ended_early:
@@ -267,6 +267,7 @@ def run(client: ReplayClient, arguments: argparse.Namespace) -> int:
 def main() -> int:
     """Run the client; the exit status is for the shell."""
     arguments = parse_arguments(remove_ros_args(sys.argv)[1:])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends either way alike
     with initialised():
         client = ReplayClient(lossless=arguments.in_step)
         executor = SingleThreadedExecutor()

@@ -104,6 +104,14 @@ def _moments(
     yield _Moment(None, played_ns, Decision.NOT_DUE, seen_ns, waiting)
 
 
+def pace_of(recording: Recording, speed: float) -> str:
+    """How much sooner or later than it was recorded it will be over, in words; '' for a 1."""
+    if speed == 1.0:
+        return ''
+    seconds = (recording.duration_ns or 0) / NS_PER_S / speed
+    return f' at {speed:g} times the speed' + (f': {seconds:.0f} s' if seconds else '')
+
+
 def play(
     client: Client,
     facts: FrameHandlerFacts,

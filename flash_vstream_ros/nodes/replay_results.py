@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers of a replay -> lines of results, and a table for a person."""
+"""Answers of a replay -> lines of results, and the same in words for a person."""
 
+import shutil
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,35 +50,45 @@ def _is_right(result: dict[str, Any]) -> bool:
     return is_right(result['answer'], result['truth'], group, result['choices'])
 
 
-def table(results: Sequence[dict[str, Any]]) -> str:
-    """Results for a person: one line each, columns aligned; the truth where it is known."""
-    has_truth = any(result['truth'] for result in results)
-    columns = ['asked at', 'question', 'answer', 'truth', 'right']
-    columns += ['frames', 'newest', 'first token', 'answered in']
-    rows = [columns]
-    for result in results:
-        newest = '-' if result['newest_at'] is None else f'{result["newest_at"]:.1f} s'
-        said = result['answer'] if result['status'] == 'OK' else result['status']
-        rows.append(
-            [
-                f'{result["at"]:.1f} s',
-                _shorten(result['question']),
-                _shorten(said),
-                _shorten(result['truth']),
-                ('yes' if _is_right(result) else 'no') if result['truth'] else '',
-                str(result['frames_seen']),
-                newest,
-                f'{result["time_to_first_token"] * 1e3:.0f} ms',
-                f'{result["total_time"] * 1e3:.0f} ms',
-            ]
+def in_words(result: dict[str, Any], width: int | None = None) -> str:
+    """A result for a person: question, answer and what it was made from; the truth where known.
+
+    :param width: columns of a line; None: those of the terminal.
+    """
+    width = width or shutil.get_terminal_size().columns
+    said = result['answer']
+    if result['status'] != 'OK':
+        said = (
+            f'{result["status"]}: {result["message"]}' if result['message'] else result['status']
         )
-    if not has_truth:
-        rows = [[*row[:3], *row[5:]] for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ['  '.join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
-    return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
+    paragraphs = [(f'[{result["at"]:.1f} s] ', result['question'])]
+    if result['truth']:
+        verdict = 'right' if _is_right(result) else 'wrong'
+        paragraphs += [
+            ('    answer  ', f'{said}   ({verdict})'),
+            ('    truth   ', result['truth']),
+        ]
+    else:
+        paragraphs += [('    answer  ', said)]
+    paragraphs += [('    ', _origin(result))]
+    return '\n'.join(_wrap(label, text, width) for label, text in paragraphs)
 
 
-def _shorten(text: str, width: int = 64) -> str:
+def _origin(result: dict[str, Any]) -> str:
+    """What an answer was computed from and how long it took."""
+    newest = '' if result['newest_at'] is None else f', newest at {result["newest_at"]:.1f} s'
+    return (
+        f'{result["frames_seen"]} frames{newest}, first token '
+        f'{result["time_to_first_token"]:.1f} s, all {result["total_time"]:.1f} s'
+    )
+
+
+def _wrap(label: str, text: str, width: int) -> str:
+    """Text behind a label, its further lines below its first; at least 20 columns of it."""
     printable = ''.join(c if c.isprintable() else '·' for c in text.strip())
-    return printable if len(printable) <= width else printable[: width - 3] + '...'
+    indent = ' ' * len(label)
+    width = max(width, len(label) + 20)
+    return (
+        textwrap.fill(printable, width, initial_indent=label, subsequent_indent=indent)
+        or label.rstrip()
+    )

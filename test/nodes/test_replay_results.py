@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results of a replay: a line for each answer, a table for a person."""
+"""Results of a replay: a line for each answer, and words for a person."""
 
 import json
 
@@ -8,7 +8,7 @@ from flash_vstream_ros.msg import Answer
 
 from flash_vstream_ros.nodes.ask_errors import status_name
 from flash_vstream_ros.nodes.conversions import ns_to_time
-from flash_vstream_ros.nodes.replay_results import result_of, score, table
+from flash_vstream_ros.nodes.replay_results import in_words, result_of, score
 from flash_vstream_ros.replay.questions import Question
 
 S = 1_000_000_000
@@ -73,51 +73,45 @@ def test_an_answer_without_a_memory_has_no_newest_frame():
     assert result['answer'] == ''
 
 
-def test_the_table_has_aligned_columns_and_a_line_for_each_result():
-    late = answer(text='a very long answer ' * 9, frames_seen=12345)
-    results = [result_of(QUESTION, item, START_NS) for item in (answer(), late)]
-    header, rule, first, second = table(results).split('\n')
-    assert set(rule) == {'-'}
-    assert len({len(line) for line in (header, rule, first, second)}) == 1
-    for text in ('8.0 s', 'Where is the cup?', 'on the table', '7.5 s', '250 ms', '500 ms'):
-        assert text in first
-    assert second.index('12345') == first.index('8  ', header.index('frames'))
-    assert '...' in second
+def test_words_say_question_answer_and_what_it_was_made_from():
+    assert in_words(result_of(QUESTION, answer(), START_NS), 80).split('\n') == [
+        '[8.0 s] Where is the cup?',
+        '    answer  on the table',
+        '    8 frames, newest at 7.5 s, first token 0.2 s, all 0.5 s',
+    ]
+
+
+def test_nothing_of_a_long_text_is_cut_and_no_line_is_too_long():
+    said = ' '.join(f'word{number}' for number in range(60))
+    told = Question(8.0, f'Why {said}?', truth=said)
+    words = in_words(result_of(told, answer(text=said), START_NS), 60)
+    assert max(len(line) for line in words.split('\n')) <= 60
+    for number in range(60):
+        assert words.count(f'word{number}') >= 3
+    assert {line.index('word') for line in words.split('\n') if 'word' in line} == {8, 12}
 
 
 @pytest.mark.parametrize('status', [Answer.TIMEOUT, Answer.MODEL_ERROR])
-def test_the_table_shows_a_status_where_there_is_no_answer(status):
+def test_words_say_the_status_where_there_is_no_answer(status):
     failed = Answer(status=status, message='why')
-    line = table([result_of(QUESTION, failed, START_NS)]).split('\n')[2]
-    assert status_name(status) in line
+    words = in_words(result_of(QUESTION, failed, START_NS), 80)
+    assert f'answer  {status_name(status)}: why\n' in words
 
 
-def test_a_character_that_cannot_be_printed_does_not_break_the_table():
-    lines = table([result_of(QUESTION, answer(text='a\nb\tc\x1b[2J'), START_NS)]).split('\n')
-    assert len(lines) == 3
-    assert '\x1b' not in lines[2]
+def test_a_character_that_cannot_be_printed_does_not_break_a_line():
+    words = in_words(result_of(QUESTION, answer(text='a\nb\tc\x1b[2J'), START_NS), 80)
+    assert words.split('\n')[1] == '    answer  a·b·c·[2J'
 
 
-def test_the_truth_stands_beside_the_answer_where_it_is_known():
-    told = Question(8.0, 'Where is the cup?', truth='In the kitchen.')
-    lines = table([result_of(q, answer(), START_NS) for q in (told, QUESTION)]).split('\n')
-    place = lines[0].index('truth')
-    assert lines[2][place:].startswith('In the kitchen.')
-    assert not lines[3][place : place + 15].strip()
-    assert 'truth' not in table([result_of(QUESTION, answer(), START_NS)])
-
-
-def test_the_table_says_of_each_answer_whether_it_is_right():
-    told = [Question(at, 'Where?', truth='On the table.') for at in (1.0, 2.0)]
-    results = [
-        result_of(told[0], answer(), START_NS),
-        result_of(told[1], answer(text='in the kitchen'), START_NS),
-        result_of(QUESTION, answer(), START_NS),  # nobody knows
-    ]
-    lines = table(results).splitlines()
-    place = lines[0].index('right')
-    assert [line[place:].split()[0] for line in lines[2:4]] == ['yes', 'no']
-    assert lines[4][place : place + 3].strip() == ''
+def test_the_truth_stands_below_the_answer_with_whether_it_is_right():
+    told = Question(8.0, 'Where?', truth='On the table.')
+    right, wrong, unknown = (
+        in_words(result_of(question, answer(text=text), START_NS), 80).split('\n')
+        for question, text in ((told, 'on the table'), (told, 'in a box'), (QUESTION, 'there'))
+    )
+    assert right[1:3] == ['    answer  on the table   (right)', '    truth   On the table.']
+    assert wrong[1:3] == ['    answer  in a box   (wrong)', '    truth   On the table.']
+    assert not any('truth' in line for line in unknown)
 
 
 def test_the_score_counts_what_is_right_of_what_is_known():
