@@ -25,6 +25,7 @@ mkdir -p build
 echo "$environment" >build/.setup_stamp
 # Without setup.bash the build does not see its own former result.
 rm -f "$stamp" install/setup.bash
+echo 'building the package: this takes minutes'
 scripts/in_ros_env.sh colcon --log-level error build --base-paths . --symlink-install \
   --cmake-args "-DPython3_EXECUTABLE=$root/.venv/bin/python" -DBUILD_TESTING=OFF </dev/null
 # Links to modules that are gone would still be found by whoever lists the package.
