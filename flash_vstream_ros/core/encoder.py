@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encoder: camera frames -> CLIP feature maps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
-from flash_vstream_ros.core.cuda_graphs import try_capture
+from flash_vstream_ros.core.cuda_graphs import CapturedCall
 from flash_vstream_ros.core.snapshot import fits_float16
 
 # Of OpenAI's CLIP, on pixel values of 0 to 1, RGB.
@@ -47,8 +47,8 @@ class Encoder(nn.Module):
         self.side = config.image_size // config.patch_size
         self.width = config.hidden_size
         self.tower = CLIPVisionModel(kept)
-        # By the number of frames; the pixels that a graph reads, and what starts it.
-        self._captured: dict[int, tuple[Tensor, Callable[[], Tensor] | None]] = {}
+        # By the number of frames; the pixels that a graph reads, and the graph.
+        self._captured: dict[int, tuple[Tensor, CapturedCall[Tensor]]] = {}
 
     def restore_buffers(self, device: torch.device) -> None:
         """Make anew what no checkpoint holds: the numbers of the positions."""
@@ -84,15 +84,15 @@ class Encoder(nn.Module):
         if count not in self._captured:
             if len(self._captured) == _MOST_GRAPHS:
                 return self.encode(pixels)
-            given = pixels.clone()
-            encode = partial(self.encode, given)
-            replay = try_capture(encode, pixels.device, f'an encoder pass of {count}')
-            self._captured[count] = (given, replay)
-        given, replay = self._captured[count]
-        if replay is None:
+            call = CapturedCall[Tensor](f'an encoder pass of {count}')
+            self._captured[count] = (pixels.clone(), call)
+        given, call = self._captured[count]
+        if call.is_due():
+            call.capture(partial(self.encode, given), pixels.device)
+        if call.replay is None:
             return self.encode(pixels)
         given.copy_(pixels)
-        return replay().clone()  # the next pass writes into the same place
+        return call.replay().clone()  # the next pass writes into the same place
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Encode preprocessed frames; differentiable.

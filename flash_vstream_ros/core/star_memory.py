@@ -4,7 +4,7 @@
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from numbers import Integral
 from pathlib import Path
@@ -16,12 +16,14 @@ from torch.nn import functional
 
 from flash_vstream_ros.core.abstract_memory import AbstractMemory, SemanticAttention
 from flash_vstream_ros.core.config import MemoryGeometry
-from flash_vstream_ros.core.cuda_graphs import try_capture
+from flash_vstream_ros.core.cuda_graphs import CapturedCall
 from flash_vstream_ros.core.feature_buffer import FeatureBuffer
 from flash_vstream_ros.core.memory_file import MemoryFileError, read_memory_file, write_memory_file
 from flash_vstream_ros.core.memory_state import state_fault
 from flash_vstream_ros.core.snapshot import FLOAT16_MAX, MemorySnapshot, fits_float16
 from flash_vstream_ros.core.temporal_memory import TemporalMemory
+
+_WRITE = 'the write of a memory'
 
 
 class StarMemory(nn.Module):
@@ -50,8 +52,7 @@ class StarMemory(nn.Module):
     ) -> None:
         super().__init__()
         self.geometry = geometry
-        self._is_tried = False
-        self._replay: Callable[[], None] | None = None
+        self._captured = CapturedCall[None](_WRITE)
         self.encoder_id = encoder_id
         self._attention = (attention,)  # in a tuple: weights are no state of the memory
         g, width = geometry, geometry.feature_width
@@ -93,7 +94,7 @@ class StarMemory(nn.Module):
 
     def _apply(self, *given: object, **options: object) -> 'StarMemory':
         """Move the state, as to another device: what was captured writes where it was."""
-        self._replay, self._is_tried = None, False
+        self._captured = CapturedCall(_WRITE)
         return super()._apply(*given, **options)
 
     @property
@@ -122,14 +123,14 @@ class StarMemory(nn.Module):
             )
         self._check_stamp(stamp_ns)
         stamp_ns = int(stamp_ns)
-        if self._may_capture and not self._is_tried:
+        if self._may_capture and self._captured.is_due():
             self._capture()
         self._feature.copy_(feature)
         if self._feature.device.type == 'cpu' and not fits_float16(self._feature):
             raise ValueError(_refusal(stamp_ns))
         self._stamp_ns.fill_(stamp_ns)
         try:
-            (self._replay or self._commit)()
+            (self._captured.replay or self._commit)()
         except Exception:
             # Parts of the memory may know the frame and others not: no read of it would be true.
             self.reset()
@@ -153,9 +154,9 @@ class StarMemory(nn.Module):
 
     def _capture(self) -> None:
         """Capture the commit of a frame that is refused: it leaves the memory as it was."""
-        refused_ns, self._is_tried = self.refused_ns.clone(), True
+        refused_ns = self.refused_ns.clone()
         self._feature.fill_(torch.nan)
-        self._replay = try_capture(self._commit, self.frames.device, 'the write of a memory')
+        self._captured.capture(self._commit, self.frames.device)
         self.refused_ns.copy_(refused_ns)
 
     def _commit(self) -> None:

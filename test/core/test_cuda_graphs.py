@@ -12,7 +12,7 @@ from captures import Captured
 from memory_samples import S, assert_same, fill, make_memory, recurring_scenes, state_bits
 
 from flash_vstream_ros.core import cuda_graphs
-from flash_vstream_ros.core.cuda_graphs import capture, try_capture
+from flash_vstream_ros.core.cuda_graphs import CapturedCall, capture
 from flash_vstream_ros.core.encoder import Encoder
 from flash_vstream_ros.core.star_memory import StarMemory
 
@@ -59,7 +59,7 @@ def test_capturing_leaves_the_memory_as_it_was(captured):
     plain, features = make_memory(), recurring_scenes(70)
     fill(plain, features)
     fill(captured, features)
-    assert captured._replay is not None
+    assert captured._captured.replay is not None
     assert state_bits(captured) == state_bits(plain)
     assert_same(captured.snapshot(), plain.snapshot())
 
@@ -97,6 +97,46 @@ def test_what_cannot_be_captured_is_said_once_and_done_all_the_same(
         fill(memory, recurring_scenes(12))
     assert_same(captured.snapshot(), plain.snapshot())
     assert caplog.text.count(f'no CUDA graph for the write of a memory ({error})') == 1
+
+
+def test_a_device_that_was_full_is_tried_again_less_and_less_often(monkeypatch, caplog):
+    monkeypatch.setattr(cuda_graphs, '_PATIENCE', 3)
+    captures = Captured(torch.OutOfMemoryError('full'))
+    monkeypatch.setattr(cuda_graphs, 'capture', captures)
+    call, tried = CapturedCall('it'), []
+    for number in range(30):
+        if call.is_due():
+            tried.append(number)
+            call.capture(lambda: None, CPU)
+    assert tried == [0, 4, 11, 24]
+    assert caplog.text.count('no CUDA graph for it (full)') == 1
+    captures.error = None
+    while not call.is_due():
+        pass
+    call.capture(lambda: None, CPU)
+    assert call.replay is not None
+    assert not call.is_due()
+
+
+def test_a_memory_and_an_encoder_are_captured_once_there_is_room(
+    captured, encoder, captures, monkeypatch
+):
+    monkeypatch.setattr(cuda_graphs, '_PATIENCE', 2)
+    captured._apply(lambda tensor: tensor)
+    captures.error = torch.OutOfMemoryError('full')
+    plain, features = make_memory(), recurring_scenes(12)
+    frames = torch.zeros(2, encoder.image_size, encoder.image_size, 3, dtype=torch.uint8)
+    fill(captured, features[:3])
+    found = [encoder(frames) for _ in range(3)]
+    assert captures.count == 2
+    captures.error = None
+    fill(captured, features[3:], 4 * S)
+    found += [encoder(frames) for _ in range(3)]
+    assert captures.count == 4
+    assert captured._captured.replay is not None
+    fill(plain, features)
+    assert state_bits(captured) == state_bits(plain)
+    assert all(torch.equal(each, found[0]) for each in found)
 
 
 def test_a_memory_that_moves_and_a_copy_are_captured_anew(captures, captured):
@@ -166,7 +206,9 @@ def test_a_graph_does_again_what_was_captured():
         given.fill_(value)
         assert replay().tolist() == [2.0 * value] * 3
     before = torch.cuda.current_stream()
-    assert try_capture(lambda: total.sum().item(), device, 'a wait') is None
+    call = CapturedCall('a wait')
+    call.capture(lambda: total.sum().item(), device)
+    assert call.replay is None
     assert torch.cuda.current_stream() == before
     torch.cuda.empty_cache()
     assert capture(lambda: total.copy_(given), device)().tolist() == given.tolist()
@@ -179,7 +221,7 @@ def test_writes_on_a_gpu_are_captured_and_equal_those_of_the_cpu():
     features = recurring_scenes(70)
     fill(memory, features.cuda())
     fill(plain, features)
-    assert memory._replay is not None
+    assert memory._captured.replay is not None
     found, expected = memory.snapshot(), plain.snapshot()
     assert found.temporal_weights.tolist() == expected.temporal_weights.tolist()
     torch.testing.assert_close(found.temporal.cpu(), expected.temporal, rtol=1e-4, atol=1e-5)
