@@ -68,13 +68,14 @@ class ContinuousBatch:
         self._forget()
         if self._static is not None:
             self._static.release()
-        self._cache = GrowingCache(self._model.llama.config.num_hidden_layers)
+        rooms = self._static.rooms if self._static is not None else ()
+        self._cache = GrowingCache(self._model.llama.config.num_hidden_layers, rooms)
 
     def _begin_anew(self) -> None:
         """Forget all, but keep the buffers that passes were made for, if they are no giants."""
         is_static = self._static is not None and not self._static.fault
-        is_fit = 0 < self._cache.capacity <= self._model.context and self._cache.is_even
-        if is_static and is_fit:
+        is_fit = is_static and 0 < self._cache.capacity <= max(self._static.rooms)
+        if is_fit and self._cache.is_even:
             self._forget()
             self._cache.empty()
             self._static.begin_anew()

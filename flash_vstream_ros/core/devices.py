@@ -65,14 +65,20 @@ def send(device: torch.device, *parts: Tensor) -> list[Tensor]:
     return [piece.view(part.shape) for piece, part in zip(sent, parts, strict=True)]
 
 
-def check_decoding(decoding: str, device: torch.device) -> None:
+def check_decoding(decoding: str, device: torch.device, quantization: str = 'none') -> None:
     """Check that passes can be run this way on a device.
 
-    :raises ValueError: no such way, or not on this device.
+    :param quantization: of the model's layers.
+    :raises ValueError: no such way, or not on this device or with such layers.
     """
     if decoding not in DECODINGS:
         raise ValueError(f'decoding: expected one of {list(DECODINGS)}, got {decoding!r}')
     if decoding == 'graph' and device.type != 'cuda':
         raise ValueError(
             f'decoding: graph needs a CUDA device, this is {device}; choose plain or compiled'
+        )
+    if decoding == 'graph' and quantization == 'int8':
+        raise ValueError(
+            'decoding: graph cannot capture int8 layers, each of which waits for the device to '
+            'look for outliers; choose plain, or quantization nf4'
         )

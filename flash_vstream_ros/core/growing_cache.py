@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A key/value cache that is written in place: a new token copies itself, not what was before."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
@@ -81,10 +83,13 @@ class GrowingCache(Cache):
     has changed: one that is longer than another would spoil the answers of all.
 
     :param layers: of the language model.
+    :param rooms: numbers of tokens, rising; it has room for one of them each as long as that will
+        do, and grows in steps behind the last one.
     """
 
-    def __init__(self, layers: int) -> None:
+    def __init__(self, layers: int, rooms: Sequence[int] = ()) -> None:
         super().__init__(layers=[_GrowingLayer() for _ in range(layers)])
+        self._rooms = rooms
 
     @property
     def capacity(self) -> int:
@@ -110,7 +115,8 @@ class GrowingCache(Cache):
         """Make room for so many more; something must have been appended before."""
         if not self.has_room(tokens):
             length = self.get_seq_length() + tokens
-            capacity = -(-(length + max(_BLOCK, length // 4)) // _STEP) * _STEP
+            grown = -(-(length + max(_BLOCK, length // 4)) // _STEP) * _STEP
+            capacity = next((room for room in self._rooms if room >= length), grown)
             for layer in self.layers:
                 layer.grow(capacity)
 

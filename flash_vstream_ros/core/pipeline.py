@@ -33,7 +33,7 @@ from flash_vstream_ros.core.encoder import Frames
 from flash_vstream_ros.core.language_model import GREEDY, Prefix, Sampling
 from flash_vstream_ros.core.prefix_cache import PrefixCache
 from flash_vstream_ros.core.prompt import Prompt, RequestError, TextStream
-from flash_vstream_ros.core.quantization import check_quantization
+from flash_vstream_ros.core.quantization import check_quantization, quantization_of
 from flash_vstream_ros.core.remote_answers import RemoteBatch
 from flash_vstream_ros.core.remote_decoder import KEY_VARIABLE, RemoteDecoder
 from flash_vstream_ros.core.snapshot import MemorySnapshot
@@ -42,7 +42,7 @@ from flash_vstream_ros.core.static_passes import StaticPasses
 
 logger = logging.getLogger(__name__)
 
-_CONVERSATION = 256  # tokens of questions and answers that there is room for from the start
+_QUESTION = 64  # tokens of one that there is room for from the start
 
 
 class FlashVStream:
@@ -114,15 +114,18 @@ class FlashVStream:
         :param decoding: ``plain``; ``graph``, captured as CUDA graphs; or ``compiled`` by
             ``torch.compile``, which takes a minute or more the first time. What cannot be had is
             logged, and ``plain`` it is.
-        :raises ValueError: no such way of decoding, or not on this device.
+        :raises ValueError: no such way of decoding, or not here.
         """
         self._need(self.language_model, 'language')
         if isinstance(self.language_model, RemoteDecoder):
             return RemoteBatch(self.language_model)
-        check_decoding(decoding, self.device)
+        check_decoding(decoding, self.device, quantization_of(self.language_model))
         if decoding == 'plain':
             return ContinuousBatch(self.language_model)
-        room = len(self.prompt.before_memory()) + self.geometry.tokens + _CONVERSATION
+        # Of answers to questions about two memories: there is a new one while the old is asked.
+        prefix = len(self.prompt.before_memory()) + self.geometry.tokens
+        room = 2 * prefix + most * (_QUESTION + QuestionHandlerConfig.max_new_tokens)
+        room = min(room, self.language_model.context)
         is_compiled = decoding == 'compiled'
         passes = StaticPasses(self.language_model, most, room, is_compiled=is_compiled)
         return ContinuousBatch(self.language_model, passes)

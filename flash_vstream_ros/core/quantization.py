@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from flash_vstream_ros.core.config import QUANTIZATIONS
 
+_KINDS = {'Linear8bitLt': 'int8', 'Linear4bit': 'nf4'}  # bitsandbytes' classes
 _OUTLIER = 6.0  # LLM.int8 (arXiv 2208.07339): features above are multiplied in 16 bits
 
 
@@ -65,6 +66,12 @@ def quantized_linear(
     layer = layer.to(device).eval()
     layer.bias = bias
     return layer
+
+
+def quantization_of(model: nn.Module) -> str:
+    """Of which kind a model's layers are: ``int8``, ``nf4`` or ``none``."""
+    kinds = {_KINDS.get(type(layer).__name__, 'none') for layer in model.modules()}
+    return next(iter(kinds - {'none'}), 'none')
 
 
 def stored_bytes(layer: nn.Module) -> int:

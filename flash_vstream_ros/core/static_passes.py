@@ -105,7 +105,7 @@ class StaticPasses:
 
     :param most: tokens of a pass. A graph is captured of 1, 2, 4 and so on, and what is fewer is
         filled up; a compiled pass reads just as many as there are.
-    :param room: tokens of a cache that passes are made for before anybody asks.
+    :param room: tokens of the cache that passes are made for before anybody asks.
     :param is_compiled: by ``torch.compile``, which takes a minute or more at first and is kept for
         the next start; on a CUDA device passes are captured as graphs either way.
     """
@@ -114,7 +114,7 @@ class StaticPasses:
         self, model: LanguageModel, most: int, room: int, *, is_compiled: bool = False
     ) -> None:
         self._model = model
-        self._room = room
+        self._rooms = [room] if room >= model.context else [room, model.context]
         self._device = model.llama.get_input_embeddings().weight.device
         self._is_captured = self._device.type == 'cuda'
         self._sizes = doubled(most) if self._is_captured else range(1, most + 1)
@@ -134,6 +134,11 @@ class StaticPasses:
         no_room = f', plain for want of room: {", ".join(without)} tokens' if without else ''
         return self._kind + no_room
 
+    @property
+    def rooms(self) -> Sequence[int]:
+        """How large a cache should be, so that passes need not be made anew: tokens, rising."""
+        return () if self.fault else self._rooms
+
     def size_for(self, tokens: int) -> int:
         """Tokens of the pass that reads so many; 0: there is none."""
         return 0 if self.fault else next((s for s in self._sizes if s >= tokens > 0), 0)
@@ -152,7 +157,8 @@ class StaticPasses:
     def warm_up(self, cache: GrowingCache) -> None:
         """Make passes before anybody asks.
 
-        :param cache: that nothing was put into yet; what it holds afterwards means nothing.
+        :param cache: of :attr:`rooms` that nothing was put into yet; what it holds afterwards
+            means nothing.
         """
         started = perf_counter()
         try:
@@ -168,7 +174,7 @@ class StaticPasses:
         empty = self._model.prefill_prefix(self._model.embed([0]))
         cache.append(empty.layers)
         sizes = self._sizes if self._is_captured else self._sizes[:2]  # 2: as any above
-        cache.reserve(self._room + sum(sizes))
+        cache.reserve(sum(sizes))
         owners = torch.zeros(1, dtype=torch.int64)
         for size in sizes:  # each token sees the first one and itself
             own = torch.arange(1, 1 + size)
@@ -187,11 +193,12 @@ class StaticPasses:
         :param owners: (N,) int64, the segment of each token of the cache, the new ones at the end.
         :param cache: with room for a pass.
         :returns: (n, V) float32 logits and (n, 2) float64 of the most probable token; None: it
-            cannot be done here.
+            cannot be done here, or is not worth while: a giant cache grows on and is not kept.
         """
         count = lines.shape[1]
         size = self.size_for(count)
-        if not size or not cache.is_even:
+        is_giant = self._is_captured and cache.capacity > max(self._rooms)
+        if not size or is_giant or not cache.is_even:
             return None
         self._tell(size, lines, owners, cache.capacity)
         try:
@@ -237,6 +244,8 @@ class StaticPasses:
         made = partial(self._function, *given)
         if self._is_captured:
             try:
+                if self._kind == 'compiled':
+                    made()  # takes minutes, in which others of the process may capture
                 made = capture(made, self._device)
             except torch.OutOfMemoryError as error:
                 logger.warning('no room for a CUDA graph of %d tokens: %s', size, error)

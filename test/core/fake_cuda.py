@@ -24,6 +24,9 @@ _TYPES = 16  # entries of the registry that are looked at
 # Read a value of the device, or make a tensor whose size depends on one.
 _WAITING = ('_local_scalar_dense', 'nonzero', 'is_nonzero', 'masked_select', 'unique', 'equal',
             'bincount')  # fmt: skip
+# Start nothing on the device, though torch calls them no views.
+_IDLE = ('_unsafe_view', '_reshape_alias', 'empty', 'empty_like', 'new_empty', 'lift_fresh',
+         'detach')  # fmt: skip
 
 
 def install() -> str:
@@ -93,7 +96,8 @@ class Crossings(TorchDispatchMode):
         if _is_blocking_copy(name, args, kwargs, tensors):
             is_read = result.device.type == 'cpu'
             (self.waits if is_read else self.uploads).append(f'{name} {_place()}')
-        if not func.is_view and isinstance(result, Tensor) and result.device.type == 'cuda':
+        is_idle = func.is_view or name in _IDLE
+        if not is_idle and isinstance(result, Tensor) and result.device.type == 'cuda':
             self.kernels[name] += 1
         return result
 

@@ -9,7 +9,7 @@ from captures import Captured
 from conversations import MOST, QUESTIONS, assert_equal, grow_by, read_prefix, speak
 from language_models import WIDTH, small_language_model
 
-from flash_vstream_ros.core import static_passes
+from flash_vstream_ros.core import cuda_graphs, pipeline, static_passes
 from flash_vstream_ros.core.continuous_batch import ContinuousBatch
 from flash_vstream_ros.core.language_model import GREEDY, LanguageModel, ModelError
 from flash_vstream_ros.core.static_passes import StaticPasses
@@ -20,11 +20,11 @@ def model() -> LanguageModel:
     return small_language_model()
 
 
-def captured_batch(model, monkeypatch, captures, most=5) -> ContinuousBatch:
+def captured_batch(model, monkeypatch, captures, most=5, room=80, **kind) -> ContinuousBatch:
     """A batch whose passes are captured, as far as that goes without a GPU."""
     monkeypatch.setattr(static_passes, 'capture', captures)
     grow_by(8, monkeypatch)
-    static = StaticPasses(model, most=most, room=60)
+    static = StaticPasses(model, most=most, room=room, **kind)
     static._is_captured, static._sizes = True, static_passes.doubled(most)
     return ContinuousBatch(model, static)
 
@@ -82,6 +82,99 @@ def test_nan_of_what_fills_a_graph_up_is_gone_once_all_have_left(model, monkeypa
         branch.close()
     prefix = read_prefix(model, 4)
     assert_equal(speak(batch, prefix, QUESTIONS[:2], 4), model, prefix, QUESTIONS[:2])
+
+
+def burst(batch, model, tokens, at_once, questions, answer=9):
+    """Ask questions, each about a memory of so many tokens of its own, one every few passes."""
+    running, asked, said = [], 0, []
+    while running or asked < questions:
+        if asked < questions and len(running) < at_once:
+            prefix = read_prefix(model, tokens, asked)
+            branch = batch.speak(prefix, QUESTIONS[asked % 3], GREEDY, MOST)
+            said.append((prefix, QUESTIONS[asked % 3], []))
+            running.append((branch, said[-1][2]))
+            asked += 1
+        for _ in range(3):
+            batch.step()
+            for branch, found in running:
+                found.append(next(branch))
+        for branch, _ in [each for each in running if len(each[1]) == answer]:
+            branch.close()
+        running = [each for each in running if len(each[1]) < answer]
+    for prefix, ids, found in said:
+        assert_equal([found], model, prefix, [ids])
+
+
+def test_bursts_of_questions_capture_nothing_anew(monkeypatch):
+    model = small_language_model()
+    model.llama.config.max_position_embeddings = 512
+    batch = captured_batch(model, monkeypatch, captures := Captured(), most=4, room=160)
+    assert captures.count == 3, 'of 1, 2 and 4 tokens'
+    for _ in range(3):
+        burst(batch, model, tokens=20, at_once=4, questions=12)
+        assert batch._cache.capacity == 160
+    assert captures.count == 3
+    for _ in range(3):  # once it needs more it has as much as is ever kept
+        burst(batch, model, tokens=60, at_once=4, questions=8)
+        assert batch._cache.capacity == 512
+    assert captures.count <= 6
+
+
+@pytest.mark.parametrize(('context', 'room'), [(10_000, None), (128, 128)])
+def test_a_model_makes_room_for_questions_about_two_memories(context, room, vstream, monkeypatch):
+    monkeypatch.setattr(static_passes, '_compiled', lambda plain: plain)
+    monkeypatch.setattr(vstream.language_model.llama.config, 'max_position_embeddings', context)
+    prefix = len(vstream.prompt.before_memory()) + vstream.geometry.tokens
+    batch = vstream.new_batch(3, 'compiled')
+    assert batch._cache.capacity == (room or 2 * prefix + 3 * (64 + 128))
+
+
+def test_int8_is_refused_before_anything_is_captured(vstream, monkeypatch):
+    monkeypatch.setattr(pipeline, 'quantization_of', lambda model: 'int8')
+    monkeypatch.setattr(vstream, 'device', torch.device('cuda'))
+    with pytest.raises(ValueError, match='decoding: graph cannot capture int8 layers'):
+        vstream.new_batch(8, 'graph')
+
+
+def test_nothing_is_captured_of_a_giant_that_is_not_kept(monkeypatch):
+    model = small_language_model()
+    model.llama.config.max_position_embeddings = 256
+    batch = captured_batch(model, monkeypatch, captures := Captured(), most=4, room=160)
+    running = [batch.speak(read_prefix(model, 200, n), [n], GREEDY, MOST) for n in range(2)]
+    before = captures.count
+    assert batch._cache.capacity > 256
+    for _ in range(3):
+        batch.step()
+        assert all(next(branch) for branch in running)
+    assert captures.count == before
+    for branch in running:
+        branch.close()
+    burst(batch, model, tokens=20, at_once=4, questions=12)
+    assert batch._cache.capacity == 160
+    assert captures.count <= before + 3
+
+
+def test_others_may_capture_while_a_pass_is_compiled(model, monkeypatch):
+    """It takes minutes; the frame handler's first frame would wait for it in one process."""
+    was_locked, captures = [], Captured()
+
+    def compiled(plain):
+        def read(*given):
+            was_locked.append(cuda_graphs._lock.locked())
+            return plain(*given)
+
+        return read
+
+    def capture_alone(function, device):
+        with cuda_graphs._lock:
+            return captures(function, device)
+
+    monkeypatch.setattr(static_passes, '_compiled', compiled)
+    batch = captured_batch(model, monkeypatch, capture_alone, most=1, is_compiled=True)
+    assert not batch._static.fault
+    assert captures.count == 1
+    assert was_locked[0] is False
+    assert True in was_locked
 
 
 def test_a_graph_of_nothing_is_noticed(model, monkeypatch):

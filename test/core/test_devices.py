@@ -93,3 +93,10 @@ def test_a_way_of_decoding_that_cannot_be_had_is_refused():
         check_decoding('graph', CPU)
     with pytest.raises(ValueError, match=r"decoding: expected one of .*'compiled'.*, got 'fast'"):
         check_decoding('fast', CPU)
+
+
+def test_what_waits_for_the_device_in_each_layer_is_not_captured():
+    with pytest.raises(ValueError, match='decoding: graph cannot capture int8 layers'):
+        check_decoding('graph', CUDA, 'int8')
+    for decoding, quantization in (('graph', 'nf4'), ('plain', 'int8'), ('compiled', 'int8')):
+        check_decoding(decoding, CUDA, quantization)

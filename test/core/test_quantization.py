@@ -13,6 +13,7 @@ from flash_vstream_ros.core.checkpoint import load_checkpoint
 from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.core.quantization import (
     check_quantization,
+    quantization_of,
     quantized_linear,
     stored_bytes,
 )
@@ -61,6 +62,8 @@ def test_the_layers_of_the_language_model_are_quantized_and_nothing_else(folder,
     plain = load_checkpoint(folder, CPU, torch.float32)
     small = load_checkpoint(folder, CPU, torch.float32, quantization=quantization)
     assert small.encoder_id == plain.encoder_id
+    assert quantization_of(small.language_model) == quantization
+    assert quantization_of(plain.language_model) == 'none'
     layers = dict(plain.language_model.named_modules())
     changed = {
         name

@@ -46,7 +46,7 @@ def compiled(model, tmp_path_factory) -> ContinuousBatch:
 
 
 def _compiled_batch(model) -> ContinuousBatch:
-    batch = ContinuousBatch(model, StaticPasses(model, most=4, room=30, is_compiled=True))
+    batch = ContinuousBatch(model, StaticPasses(model, most=4, room=80, is_compiled=True))
     assert batch.decoding == 'compiled'
     return batch
 
