@@ -22,10 +22,10 @@ def run_ask(arguments: argparse.Namespace) -> int:
             answer = (_stream if arguments.stream else _ask)(client, arguments)
         except ServerNotFound as error:
             hint = f'; try --namespace {error.namespaces[0]}' if error.namespaces else ''
-            print(f'ask: {error}{hint}', file=sys.stderr)
+            print(f'flash_vstream ask: {error}{hint}', file=sys.stderr)
             return 1
         except AskError as error:
-            print(f'ask: {error}', file=sys.stderr)
+            print(f'flash_vstream ask: {error}', file=sys.stderr)
             return 1
     for choice, share in zip(arguments.choice, answer.choice_probabilities, strict=True):
         print(f'{share:6.1%}  {choice}')
@@ -37,7 +37,7 @@ def _ask(client: VStreamClient, arguments: argparse.Namespace) -> Answer:
     try:
         answer = client.ask(**_fields(arguments))
     except AskError as error:
-        if error.answer is not None:
+        if error.answer is not None and error.answer.text:
             print(error.answer.text)
         raise
     print(answer.text)
@@ -46,13 +46,16 @@ def _ask(client: VStreamClient, arguments: argparse.Namespace) -> Answer:
 
 def _stream(client: VStreamClient, arguments: argparse.Namespace) -> Answer:
     pending = client.ask_async(**_fields(arguments))
+    has_begun = False
     try:
         for piece in pending.pieces():
             print(piece, end='', flush=True)
+            has_begun = True
     except KeyboardInterrupt:
         pending.cancel()
     finally:
-        print()
+        if has_begun:
+            print()
     return pending.result()
 
 

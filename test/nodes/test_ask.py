@@ -61,9 +61,9 @@ def test_a_question_handler_that_is_gone_ends_the_waiting(namespace, words):
 @pytest.mark.parametrize('words', [[], ['--stream']])
 def test_no_answer_is_a_status_with_its_message(robot, words):
     process = ask('What is it?', *words, namespace=robot.namespace)
-    _, err = process.communicate(timeout=TIMEOUT_S)
-    assert process.returncode == 1
-    assert err.startswith('ask: MEMORY_EMPTY: no frame memorised yet')
+    out, err = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, out) == (1, '')
+    assert err.startswith('flash_vstream ask: MEMORY_EMPTY: no frame memorised yet')
 
 
 def test_ctrl_c_cancels_what_is_being_spoken(robot):
