@@ -38,7 +38,7 @@ def run_doctor(arguments: argparse.Namespace) -> int:
             validate_full_topic_name(f'/{options.image.lstrip("/")}')
         findings = _examine(namespace, options)
     except (InvalidNamespaceException, InvalidTopicNameException) as error:
-        sys.stderr.write(f'doctor: {error}\n')
+        sys.stderr.write(f'flash_vstream doctor: {error}\n')
         return 2
     sys.stdout.write((as_json if arguments.json else as_text)(findings) + '\n')
     return 1 if any(finding.level is ERROR for finding in findings) else 0
