@@ -7,7 +7,7 @@ from typing import Any
 
 from flash_vstream_ros.core.prompt import check_text
 from flash_vstream_ros.core.quoting import quote
-from flash_vstream_ros.data.json_entries import finite_number, read_entries
+from flash_vstream_ros.data.json_entries import read_entries, read_seconds
 
 IMAGE_MARKS = ('<image>', '<video>')
 
@@ -48,7 +48,7 @@ def read_conversations(path: Path) -> list[Example]:
 
     ``[{"id": ..., "image" or "video": NAME, "conversations": [{"from": "human", "value": "<image>
     and a question"}, {"from": "gpt", "value": ...}, ...]}, ...]``. An image is a video of one
-    frame.
+    frame, and null is none. What gpt says before the first question is left out, as in LLaVA.
 
     :raises OSError: the file cannot be read.
     :raises ValueError: it holds something else; file and line are named.
@@ -86,7 +86,9 @@ def _read_at(path: Path, line: int, entry: Any, read: Any) -> Example:
     try:
         return read(_object(entry), source)
     except ValueError as error:
-        raise ValueError(f'{source}: {error}') from error
+        name = entry.get('id') if isinstance(entry, dict) else None
+        which = '' if name is None else f' (the entry with id {quote(name)})'
+        raise ValueError(f'{source}: {error}{which}') from error
 
 
 def _object(entry: Any) -> dict[str, Any]:
@@ -97,7 +99,7 @@ def _object(entry: Any) -> dict[str, Any]:
 
 def _question_of(entry: dict[str, Any], source: str) -> Example:
     turn = (_text(entry, 'question'), _text(entry, 'answer'))
-    end_s = finite_number(entry.get('end_time'))
+    end_s = read_seconds(entry.get('end_time'))
     if end_s is None:
         raise ValueError(f'end_time: expected seconds, got {quote(entry.get("end_time"))}')
     # The stream is the one of video_id; VStream-QA's video_name is what several are cut from.
@@ -108,24 +110,31 @@ def _question_of(entry: dict[str, Any], source: str) -> Example:
 
 
 def _conversation_of(entry: dict[str, Any], source: str) -> Example:
-    names = [entry[key] for key in ('image', 'video') if key in entry]
+    names = [entry[key] for key in ('image', 'video') if entry.get(key) is not None]
     media = names[0] if names else ''
     if len(names) > 1 or not isinstance(media, str):
         raise ValueError(f'image, video: expected the name of one of them, got {names!r}')
     spoken = entry.get('conversations')
-    if not isinstance(spoken, list) or not spoken or len(spoken) % 2:
+    return Example(media, None, _turns_of(spoken), False, source)
+
+
+def _turns_of(spoken: Any) -> tuple[tuple[str, str], ...]:
+    """Pairs of question and answer; an answer to nothing before them is left out."""
+    items = list(enumerate(spoken, start=1)) if isinstance(spoken, list) else []
+    if items and isinstance(items[0][1], dict) and items[0][1].get('from') == 'gpt':
+        items = items[1:]
+    if not items or len(items) % 2:
         raise ValueError('conversations: expected a list of pairs, human and gpt in turn')
     texts = []
-    for number, item in enumerate(spoken):
-        expected = ('human', 'gpt')[number % 2]
+    for place, (number, item) in enumerate(items):
+        expected = ('human', 'gpt')[place % 2]
         if not isinstance(item, dict) or item.get('from') != expected:
-            raise ValueError(f'conversations: expected item {number + 1} to be from {expected}')
-        texts.append(_text(item, 'value'))
-    questions = [_without_mark(text) for text in texts[::2]]
-    for number, question in enumerate(questions):
-        if not question:
-            raise ValueError(f'conversations: expected item {2 * number + 1} to ask something')
-    return Example(media, None, tuple(zip(questions, texts[1::2], strict=True)), False, source)
+            raise ValueError(f'conversations: expected item {number} to be from {expected}')
+        text = _text(item, 'value')
+        texts.append(_without_mark(text) if expected == 'human' else text)
+        if not texts[-1]:
+            raise ValueError(f'conversations: expected item {number} to ask something')
+    return tuple(zip(texts[::2], texts[1::2], strict=True))
 
 
 def _without_mark(question: str) -> str:

@@ -58,5 +58,15 @@ def finite_number(value: Any) -> float | None:
     return number if isfinite(number) else None
 
 
+def read_seconds(value: Any) -> float | None:
+    """Read a time: a JSON number, or a text that is one, as ``"36.5"``; None: it is neither."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    return finite_number(value)
+
+
 def _skip(text: str, place: int) -> int:
     return _SPACE.match(text, place).end()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flash_vstream_ros.core.quoting import quote
-from flash_vstream_ros.data.json_entries import finite_number, read_entries
+from flash_vstream_ros.data.json_entries import read_entries, read_seconds
 
 # The question file -> the clip lists that may lie beside it: of vstream/, of vstream-realtime/.
 CLIP_LISTS = {
@@ -43,11 +43,7 @@ class Moment:
             shot = _SHOT.fullmatch(value.strip())
             if shot:
                 return cls(int(shot[1]), True, _image_of(shot[2]))
-            try:
-                value = float(value)
-            except ValueError:
-                raise ValueError(f'{_EXPECTED}, got {quote(value)}') from None
-        number = finite_number(value)
+        number = read_seconds(value)
         if number is None:
             raise ValueError(f'{_EXPECTED}, got {quote(value)}')
         return cls(number, is_shot)

@@ -6,6 +6,7 @@ from flash_vstream_ros.data.conversations import (
     read_conversations,
     read_questions,
 )
+from flash_vstream_ros.evaluation.dataset import read_questions as evaluated_questions
 
 
 def question(number, video='a', end_time=10.0, **changes):
@@ -77,6 +78,30 @@ def test_a_question_of_no_use_is_named_with_file_and_line(write_json, changes, w
     line = 1 + lines.index(' {', 3)
     with pytest.raises(ValueError, match=rf'entries\.json, line {line}: {word}'):
         read_questions(path, 4)
+
+
+def test_what_gpt_says_first_is_left_out_and_null_is_no_image(write_json):
+    greeting = [{'from': 'gpt', 'value': 'Hello.'}]
+    entries = [
+        {'id': 4, 'image': None, 'conversations': greeting + spoken('What?', 'A cup.')},
+        {'id': 5, 'image': 'a.jpg', 'video': None, 'conversations': spoken('Who?', 'Ann.')},
+    ]
+    first, second = read_conversations(write_json(entries))
+    assert (first.media, first.turns) == ('', (('What?', 'A cup.'),))
+    assert (second.media, second.turns) == ('a.jpg', (('Who?', 'Ann.'),))
+    bad = {'id': 'x7', 'conversations': greeting * 2 + spoken('What?', 'A cup.')}
+    words = r'line 2: conversations: expected .* \(the entry with id .?x7.?\)$'
+    for items in (bad['conversations'], greeting):
+        with pytest.raises(ValueError, match=words):
+            read_conversations(write_json([bad | {'conversations': items}]))
+
+
+@pytest.mark.parametrize('end_time', [36.5, '36.5', ' 36.5 '])
+def test_a_time_may_be_a_text_as_in_the_evaluation(write_json, end_time):
+    path = write_json([question(1, end_time=end_time)])
+    (example,) = read_questions(path, 1)
+    (asked,) = evaluated_questions(path, 'set')
+    assert example.at_s == asked.at_s == 36.5
 
 
 @pytest.mark.parametrize(
