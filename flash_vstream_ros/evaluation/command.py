@@ -7,6 +7,7 @@ from typing import Any
 
 from flash_vstream_ros.core.config import FrameHandlerConfig, QuestionHandlerConfig
 from flash_vstream_ros.core.options import add_tunable, add_verb, count
+from flash_vstream_ros.evaluation.llm_judge import MAX_TOKENS
 
 NEEDED = 'needs matplotlib and openai: pip install -r requirements/evaluation.txt'
 EVALUATE_HELP = """\
@@ -62,6 +63,10 @@ def add_evaluate(verbs: Any) -> None:
         help='of open answers: the same words, or what a language model behind OPENAI_BASE_URL, '
         'OPENAI_API_KEY and OPENAI_MODEL says (default: %(default)s)',
     )
+    text = (
+        "of the judge's reply at most; more for a model that thinks first (default: %(default)s)"
+    )
+    add('--judge-tokens', type=count, default=MAX_TOKENS, metavar='N', help=text)
     text = 'answer the first N questions only; the report is of all answers in OUT'
     add('--limit', type=count, metavar='N', help=text)
     _add_tunables(parser)

@@ -62,7 +62,9 @@ def run_evaluation(arguments: argparse.Namespace) -> int:
     :raises ValueError: the data or a checkpoint cannot be used, or the judge refuses us.
     """
     config = _config_of(arguments)
-    judge = LanguageModelJudge.from_environment() if arguments.judge == 'llm' else None
+    judge = None
+    if arguments.judge == 'llm':
+        judge = LanguageModelJudge.from_environment(arguments.judge_tokens)
     import_pyplot()
     with closing(judge) if judge else nullcontext():
         evaluation = Evaluation(config)

@@ -7,6 +7,7 @@ import os
 import re
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from math import isfinite
@@ -16,7 +17,9 @@ ATTEMPTS = 3
 PAUSE_S = 1.0  # before the second attempt; twice as long before the third
 TIMEOUT_S = 60.0
 LONGEST_PAUSE_S = 300.0  # that an endpoint may ask for
+MAX_TOKENS = 100  # of a reply
 LARGEST_SCORE = 5.0
+_LIMIT = 'max_completion_tokens'  # what newer models call max_tokens
 # Why an endpoint refuses one text, and may judge others.
 _OF_ONE_TEXT = ('content_filter', 'context_length_exceeded')
 _BRACES = re.compile(r'\{[^{}]*\}')
@@ -57,16 +60,25 @@ class LanguageModelJudge:
     :param model: its name at the endpoint.
     :param base_url: of the endpoint; None: OpenAI's own.
     :param api_key: for it.
+    :param pause_s: seconds before the second attempt.
+    :param max_tokens: of a reply; a model that thinks first needs more.
     """
 
     def __init__(
-        self, model: str, base_url: str | None, api_key: str, pause_s: float = PAUSE_S
+        self,
+        model: str,
+        base_url: str | None,
+        api_key: str,
+        pause_s: float = PAUSE_S,
+        max_tokens: int = MAX_TOKENS,
     ) -> None:
         import openai  # only who judges by a model needs it
 
         self.model = model
         self._openai = openai
         self._pause_s = pause_s
+        self._max_tokens = max_tokens
+        self._options: dict[str, Any] = {'temperature': 0.0, 'max_tokens': max_tokens}
         self._closed = threading.Event()
         self._refusals = (
             openai.AuthenticationError,
@@ -81,9 +93,10 @@ class LanguageModelJudge:
         )
 
     @classmethod
-    def from_environment(cls) -> 'LanguageModelJudge':
+    def from_environment(cls, max_tokens: int = MAX_TOKENS) -> 'LanguageModelJudge':
         """Take OPENAI_MODEL, OPENAI_API_KEY and, where it is set, OPENAI_BASE_URL.
 
+        :param max_tokens: of a reply.
         :raises ValueError: a variable is missing.
         """
         missing = [name for name in ('OPENAI_MODEL', 'OPENAI_API_KEY') if not os.environ.get(name)]
@@ -96,6 +109,7 @@ class LanguageModelJudge:
             os.environ['OPENAI_MODEL'],
             os.environ.get('OPENAI_BASE_URL') or None,
             os.environ['OPENAI_API_KEY'],
+            max_tokens=max_tokens,
         )
 
     def judge(self, question: str, truth: str, answer: str) -> Verdict:
@@ -109,7 +123,7 @@ class LanguageModelJudge:
                 return Verdict(None, None, attempt - 1, f'interrupted; {message}')
             pause_s = self._pause_s * 2 ** (attempt - 1)
             try:
-                correct, score = parse_verdict(self._ask(question, truth, answer))
+                correct, score = self._ask(question, truth, answer)
             except self._refusals as error:
                 if getattr(error, 'code', None) in _OF_ONE_TEXT:
                     return Verdict(None, None, attempt, f'{type(error).__name__}: {error}')
@@ -131,21 +145,46 @@ class LanguageModelJudge:
         self._closed.set()
         self._client.close()
 
-    def _ask(self, question: str, truth: str, answer: str) -> str:
+    def _ask(self, question: str, truth: str, answer: str) -> tuple[bool, float]:
+        """Ask once, or twice where the endpoint knows the newer names of its options only."""
         request = _REQUEST.format(question=question, truth=truth, answer=answer)
-        completion = self._client.chat.completions.create(
+        options = self._options
+        try:
+            return self._read(self._complete(request, options))
+        except self._openai.BadRequestError as error:
+            is_about_them = any(name in str(error) for name in options)
+            if _LIMIT in options or not is_about_them:
+                raise
+        options = {_LIMIT: self._max_tokens}
+        verdict = self._read(self._complete(request, options))
+        self._options = options
+        return verdict
+
+    def _complete(self, request: str, options: Mapping[str, Any]) -> Any:
+        return self._client.chat.completions.create(
             model=self.model,
             messages=[
                 {'role': 'system', 'content': _SYSTEM},
                 {'role': 'user', 'content': request},
             ],
-            temperature=0.0,
-            max_tokens=100,
+            **options,
         )
+
+    def _read(self, completion: Any) -> tuple[bool, float]:
         try:
-            return completion.choices[0].message.content or ''
+            choice = completion.choices[0]
+            text, reason = choice.message.content or '', getattr(choice, 'finish_reason', '')
         except (AttributeError, TypeError, LookupError) as error:
             raise ValueError(f'the reply holds no text: {error!r}') from error
+        try:
+            return parse_verdict(text)
+        except ValueError as error:
+            if reason != 'length':
+                raise
+            raise ValueError(
+                f'the reply was cut off after {self._max_tokens} tokens (finish_reason length), '
+                f'give more with --judge-tokens: {error}'
+            ) from error
 
 
 def _asked_pause_s(error: Exception) -> float:

@@ -18,8 +18,8 @@ YES, NO = '{"pred": "yes", "score": 4}', '{"pred": "no", "score": 1}'
 class JudgeServer:
     """Replies to each request what ``reply`` makes of its user message.
 
-    :param reply: the text of a reply, an HTTP status, one with the error's code, or what is sent
-        in place of a completion.
+    :param reply: the text of a reply, an HTTP status, one with the error's code and perhaps its
+        message, what is sent in place of a completion, or what makes one of these of the request.
     """
 
     def __init__(self, reply: Callable[[str], str | int | tuple[int, str] | dict]) -> None:
@@ -36,11 +36,14 @@ class JudgeServer:
         if body['model'] != MODEL:
             return 404, {'error': {'message': 'no such model', 'type': 'model', 'code': None}}
         text = self.reply(body['messages'][-1]['content'])
+        if callable(text):
+            text = text(body)
         if isinstance(text, int):
             text = (text, None)
         if isinstance(text, tuple):
-            status, code = text
-            return status, {'error': {'message': 'overloaded', 'type': 'server', 'code': code}}
+            status, code, *message = text
+            message = message[0] if message else 'overloaded'
+            return status, {'error': {'message': message, 'type': 'server', 'code': code}}
         if isinstance(text, dict):
             return 200, text
         message = {'role': 'assistant', 'content': text}

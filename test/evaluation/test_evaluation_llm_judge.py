@@ -49,6 +49,37 @@ def test_what_is_no_verdict_is_refused(text):
         parse_verdict(text)
 
 
+def test_a_reply_that_was_cut_off_is_said_to_be():
+    message = {'role': 'assistant', 'content': '{"pred": "y'}
+    choices = [{'index': 0, 'message': message, 'finish_reason': 'length'}]
+    with serving(lambda text: {'id': '1', 'choices': choices}) as server:
+        verdict = LanguageModelJudge(MODEL, server.url, KEY, 0.0, max_tokens=7).judge('', '', '')
+    assert [request['max_tokens'] for request in server.requests] == [7] * ATTEMPTS
+    for words in ('cut off after 7 tokens', 'finish_reason length', '--judge-tokens'):
+        assert words in verdict.message
+
+
+def test_a_model_that_knows_only_the_newer_options_is_asked_by_these():
+    def reply(body):
+        if 'max_tokens' in body or 'temperature' in body:
+            return 400, 'unsupported_parameter', "'max_tokens' is not supported with this model"
+        return YES
+
+    with serving(lambda text: reply) as server:
+        judge = judge_at(server)
+        assert judge.judge('', '', '') == judge.judge('', '', '') == Verdict(True, 4.0, 1)
+    options = [sorted(set(r) - {'model', 'messages'}) for r in server.requests]
+    newer = ['max_completion_tokens']
+    assert options == [['max_tokens', 'temperature'], newer, newer]
+
+
+def test_a_model_that_refuses_these_options_too_is_said():
+    refusal = (400, None, 'temperature: max_completion_tokens is not known either')
+    with serving(lambda text: refusal) as server, pytest.raises(ValueError, match='not known'):
+        judge_at(server).judge('', '', '')
+    assert len(server.requests) == 2
+
+
 def test_question_truth_and_answer_reach_the_judge():
     with serving(lambda text: YES) as server:
         verdict = judge_at(server).judge('What {is} it?', 'A cup.', 'a mug "red"')
