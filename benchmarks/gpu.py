@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole model at full size with random weights, on a machine with a GPU; needs no ROS.
 
-python3 benchmarks/gpu.py                                   # 7B, bfloat16, 16 GiB of GPU memory
+python3 benchmarks/gpu.py                                   # 7B, bfloat16, 24 GiB of GPU memory
+python3 benchmarks/gpu.py --quantization nf4                # its layers in 4 bits
 python3 benchmarks/gpu.py --device cpu --size tiny --quick  # does it run at all?
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 if __name__ == '__main__':
@@ -19,39 +19,28 @@ if __name__ == '__main__':
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import trange
 
-from benchmarks.answers import (
-    NS_PER_S,
-    PLACES,
-    QUESTIONS,
-    decoding_rate,
-    filled_memory,
-    measure_together,
-    write_random,
-)
+from benchmarks.answers import NS_PER_S, PLACES, QUESTIONS, filled_memory
 from benchmarks.decoding import measure_decoding
-from benchmarks.floors import (
-    Rates,
-    cache_bytes,
-    encoder_operations,
-    parameter_bytes,
-    prefill_operations,
-)
+from benchmarks.floors import Rates, encoder_operations, parameter_bytes
+from benchmarks.gpu_answers import AnswerBench
+from benchmarks.gpu_targets import PEAK_GB, with_targets
 from benchmarks.machine import describe_machine
 from benchmarks.measure import Figure, interleave, milliseconds, wait_for
 from benchmarks.report import table, write_report
 from flash_vstream_ros.core.config import FLOAT_TYPES
-from flash_vstream_ros.core.pipeline import Answer, FlashVStream
+from flash_vstream_ros.core.pipeline import FlashVStream
+from flash_vstream_ros.core.quantization import check_quantization, quantized_linear
 from flash_vstream_ros.core.random_checkpoint import SIZES, random_vstream
-from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.core.star_memory import StarMemory
 
 RESULTS = Path(__file__).resolve().parent / 'results'
 FRAME_SHAPE = (720, 1280, 3)
 BATCH = 32
 NEW_TOKENS = 64
-YOUNG_FRAMES = 1000
+YOUNG_FRAMES = 100
 # Side of the matrices and bytes of the copy: large enough for the best rate of each device.
 RATE_SIZES = {'cuda': (8192, 2**31), 'cpu': (1024, 2**27)}
 
@@ -130,63 +119,30 @@ class Bench:
         write()
         return time.perf_counter() - started
 
-    def measure_answers(self) -> list[Figure]:
-        """Answers on snapshots nobody has asked about, and on prepared ones."""
-        vstream, memory = self.vstream, filled_memory(self.vstream)
-        cold, prepared, preparing = [], [], []
-        for _ in range(1 + self.rounds):  # the first one warms up
-            cold.append(self._ask(self._new_snapshot(memory)))
-            snapshot = self._new_snapshot(memory)
-            prepare = {'prepare': partial(vstream.prepare, snapshot)}
-            preparing += interleave(prepare, 1, warm_up=0, device=self.device)['prepare'].tolist()
-            prepared.append(self._ask(snapshot))
-        prefix = vstream.prepare(snapshot).length
-        prefill, question, token = self._answer_floors_ms(prefix, prepared[0].prompt_tokens)
-        answers = cold[1:] + prepared[1:]
-        shortest = min(answer.answer_tokens for answer in answers)
-        return [
-            milliseconds(f'prepare {prefix} tokens', np.array(preparing[1:]), floor=prefill),
-            *_latencies('cold', cold[1:], prefill + question, token),
-            *_latencies('prepared', prepared[1:], question, token),
-            Figure('decoding', decoding_rate(answers), 'tokens/s', floor=1e3 / token),
-            Figure('tokens of the shortest answer', shortest, 'tokens', at_least=NEW_TOKENS),
-            *measure_together(vstream, memory, 'answers', self.rounds, NEW_TOKENS, at_least=5.0),
-        ]
+    def measure_answers(self, decoding: str) -> list[Figure]:
+        """Answers whose passes are run in one way.
+
+        :param decoding: of :meth:`FlashVStream.new_batch`.
+        """
+        bench = AnswerBench(self.vstream, self.dtype, self.rates, self.rounds, NEW_TOKENS)
+        return bench.measure(self.vstream.new_batch(len(PLACES), decoding))
 
     def measure_decoding(self) -> list[Figure]:
         """Plain passes, captured and compiled ones, and transformers' own loop."""
-        kinds = ('graph', 'compiled') if self.device.type == 'cuda' else ('compiled',)
         return [
             figure
-            for kind in kinds
+            for kind in self._kinds()
             for figure in measure_decoding(
                 self.vstream,
                 self.vstream.new_batch(len(PLACES), kind),
                 kind,
                 self.rounds,
                 NEW_TOKENS,
-                at_least=3.0,
             )
         ]
 
-    def _new_snapshot(self, memory: StarMemory) -> MemorySnapshot:
-        write_random(self.vstream, memory, frames=1)
-        return memory.snapshot()
-
-    def _ask(self, snapshot: MemorySnapshot) -> Answer:
-        return self.vstream.answer(snapshot, QUESTIONS[0], max_new_tokens=NEW_TOKENS)
-
-    def _answer_floors_ms(self, prefix: int, prompt: int) -> tuple[float, float, float]:
-        """Prefill of the prefix, prefill of the question, one token behind it."""
-        config, llama = self.vstream.config.language, self.vstream.language_model.llama
-        layers = parameter_bytes(llama.model.layers)
-        read = layers + parameter_bytes(llama.lm_head) + cache_bytes(config, prefix, self.dtype)
-        question = prefill_operations(config, prompt - prefix, past=prefix)
-        return (
-            self.rates.floor_ms(prefill_operations(config, prefix), layers),
-            self.rates.floor_ms(question, read),
-            self.rates.floor_ms(0, read),
-        )
+    def _kinds(self) -> Sequence[str]:
+        return ('graph', 'compiled') if self.device.type == 'cuda' else ('compiled',)
 
     def measure_peaks(self, frames: int) -> list[Figure]:
         """Peak of the allocated GPU memory, frames and one answer included, as the memory ages."""
@@ -207,46 +163,59 @@ class Bench:
         ]
 
 
-def _latencies(
-    name: str, answers: list[Answer], first_floor_ms: float, token_floor_ms: float
-) -> list[Figure]:
-    first = np.array([answer.time_to_first_token for answer in answers])
-    total = np.array([answer.total_time for answer in answers])
-    rest_ms = (NEW_TOKENS - 1) * token_floor_ms
-    return [
-        milliseconds(f'first token, {name}', first, floor=first_floor_ms),
-        milliseconds(f'{NEW_TOKENS} tokens, {name}', total, floor=first_floor_ms + rest_ms),
-    ]
-
-
 def write_frames(vstream: FlashVStream, memory: StarMemory, frames: np.ndarray) -> None:
     """Encode frames at once and write them one by one, a second apart."""
     for feature in vstream.encode(frames):
         memory.write(feature, memory.newest_stamp_ns + NS_PER_S)
 
 
+def in_fewer_bits(vstream: FlashVStream, quantization: str) -> FlashVStream:
+    """Quantize the layers of a model's language model in place, one by one."""
+    for owner in list(vstream.language_model.llama.model.layers.modules()):
+        for name, layer in list(owner.named_children()):
+            if isinstance(layer, nn.Linear):
+                weight = layer.weight.detach().cpu()
+                small = quantized_linear(weight, layer.bias, quantization, vstream.device)
+                setattr(owner, name, small)
+    return vstream
+
+
 def measure(
-    device: torch.device, dtype: torch.dtype, size: str, frames: int, rounds: int
+    device: torch.device,
+    dtype: torch.dtype,
+    size: str,
+    frames: int,
+    rounds: int,
+    quantization: str = 'none',
 ) -> list[Figure]:
-    """Measure all of it; peaks on a GPU only.
+    """Measure all of it; peaks and what is captured on a GPU only.
 
     :param size: one of the sizes of random checkpoints.
     :param frames: age at the second look at the memory's peak.
     """
     rates = Rates.measured(device, dtype, *RATE_SIZES[device.type])
     started = time.perf_counter()
-    bench = Bench(random_vstream(size, device, dtype), dtype, rates, rounds)
+    vstream = random_vstream(size, device, dtype)
+    if quantization != 'none':
+        vstream = in_fewer_bits(vstream, quantization)
+    bench = Bench(vstream, dtype, rates, rounds)
     wait_for(device)
     figures = [*rates.figures(), Figure('making the model', time.perf_counter() - started, 's')]
     figures += bench.measure_perception()
     figures += bench.measure_memory()
-    figures += bench.measure_answers()
+    figures += bench.measure_answers('plain')
     if device.type == 'cuda':  # before anything is captured, which takes room and keeps it
         figures += bench.measure_peaks(frames)
-        bench.vstream.encoder.captures = True
+        vstream.encoder.captures = True
         captured = [*bench.measure_perception(), *bench.measure_memory()]
         figures += [replace(figure, name=f'{figure.name}, captured') for figure in captured]
-    return figures + bench.measure_decoding()
+        torch.cuda.reset_peak_memory_stats(device)
+        figures += bench.measure_answers('graph')
+        peak = torch.cuda.max_memory_allocated(device)
+        figures.append(Figure('peak GPU memory with captured graphs', peak / 1e9, 'GB'))
+    figures += bench.measure_decoding()
+    is_published = device.type == 'cuda' and size == '7b'
+    return with_targets(figures, quantization) if is_published else figures
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -257,7 +226,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--device', choices=tuple(RATE_SIZES), default='cuda')
     parser.add_argument('--size', choices=SIZES, default='7b')
     parser.add_argument('--dtype', choices=FLOAT_TYPES, default='bfloat16')
-    parser.add_argument('--frames', type=int, default=10_000, help='age of the old memory')
+    parser.add_argument('--quantization', choices=tuple(PEAK_GB), default='none')
+    parser.add_argument('--frames', type=int, default=100_000, help='age of the old memory')
     parser.add_argument('--quick', action='store_true', help='few rounds; only printed')
     parser.add_argument('--out', type=Path, default=RESULTS, help='folder of the results')
     options = parser.parse_args()
@@ -265,6 +235,10 @@ def parse_arguments() -> argparse.Namespace:
         parser.error(
             '--device cuda: this machine has no CUDA device; try --device cpu --size tiny'
         )
+    try:
+        check_quantization(options.quantization)
+    except ValueError as error:
+        parser.error(f'--{error}')
     return options
 
 
@@ -273,12 +247,13 @@ def main() -> int:
     options = parse_arguments()
     device, dtype = torch.device(options.device), getattr(torch, options.dtype)
     machine = describe_machine(device)
-    rounds, frames = (2, 100) if options.quick else (20, options.frames)
-    figures = measure(device, dtype, options.size, frames, rounds)
+    rounds, frames = (2, 200) if options.quick else (20, options.frames)
+    figures = measure(device, dtype, options.size, frames, rounds, options.quantization)
     print(table(figures))
     if not options.quick:
-        name = f'{options.device}-{options.size}-{options.dtype}'
-        choices = ('device', 'size', 'dtype', 'frames')
+        bits = '' if options.quantization == 'none' else f'-{options.quantization}'
+        name = f'{options.device}-{options.size}-{options.dtype}{bits}'
+        choices = ('device', 'size', 'dtype', 'quantization', 'frames')
         arguments = ' '.join(f'--{choice} {getattr(options, choice)}' for choice in choices)
         write_report(options.out, name, figures, machine, f'python3 benchmarks/gpu.py {arguments}')
     return 0

@@ -12,7 +12,6 @@ from benchmark_modules import (
     answers,
     decoding,
     floors,
-    gpu,
     loading,
     machine,
     measure,
@@ -251,30 +250,3 @@ def test_a_floor_is_the_larger_of_arithmetic_and_memory():
     rates = floors.Rates(operations=1000.0, bytes=10.0)
     assert rates.floor_ms(500, 1) == 500.0
     assert rates.floor_ms(500, 20) == 2000.0
-
-
-def test_the_gpu_benchmark_runs_on_the_cpu(vstream, rates, monkeypatch):
-    monkeypatch.setattr(gpu, 'FRAME_SHAPE', (48, 64, 3))
-    monkeypatch.setattr(gpu, 'BATCH', 2)
-    monkeypatch.setattr(gpu, 'NEW_TOKENS', 3)
-    monkeypatch.setattr(static_passes, '_compiled', lambda plain: plain)
-    bench = gpu.Bench(vstream, torch.float32, rates, rounds=1)
-    figures = [
-        *bench.measure_perception(), *bench.measure_memory(), *bench.measure_answers(),
-        *bench.measure_decoding(),
-    ]  # fmt: skip
-    names = {figure.name for figure in figures}
-    assert {'encode and write, batch 1', 'first token, cold', '3 tokens, prepared'} <= names
-    assert all(figure.value > 0 for figure in figures if 'differ' not in figure.name)
-
-
-def test_gpu_memory_is_asked_for_at_both_ages(vstream, rates, monkeypatch):
-    """The one part of it that needs a GPU, with CUDA's counters replaced."""
-    resets = []
-    monkeypatch.setattr(gpu, 'FRAME_SHAPE', (48, 64, 3))
-    monkeypatch.setattr(gpu, 'YOUNG_FRAMES', 2)
-    monkeypatch.setattr(torch.cuda, 'reset_peak_memory_stats', resets.append)
-    monkeypatch.setattr(torch.cuda, 'max_memory_allocated', lambda device: 10**9 * len(resets))
-    figures = gpu.Bench(vstream, torch.float32, rates, rounds=1).measure_peaks(frames=4)
-    assert [figure.value for figure in figures] == [1.0, 2.0]
-    assert [figure.name[-2:] for figure in figures] == [' 2', ' 4']
