@@ -51,9 +51,12 @@ def list_recordings(folder: Path, images: bool = False) -> dict[str, Path]:
     :returns: path by name; the name is the one in the questions, or else the path below the
         folder. A path that does not exist is that of a missing recording.
     :raises FileNotFoundError: there is no such folder, or nothing in it.
+    :raises NotADirectoryError: it is a file.
     :raises ValueError: its questions cannot be read, or name what does not lie in the folder, or
         two recordings have one name but for what kind of file they are.
     """
+    if folder.is_file():
+        raise NotADirectoryError(f'{folder}: expected the folder of the recordings, got a file')
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder}: no such folder of recordings')
     if images:

@@ -127,6 +127,10 @@ def read_config(
     :raises OSError: the file cannot be read.
     :raises ValueError: see :func:`read_training_config`.
     """
+    if not path.exists():
+        raise FileNotFoundError(
+            f'{path}: no such file; begin from config/training or models/patrol-tiny/*.yaml'
+        )
     try:
         values = yaml.safe_load(path.read_text(encoding='utf-8'))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

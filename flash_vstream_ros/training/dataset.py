@@ -16,6 +16,7 @@ from flash_vstream_ros.data.features import FeatureFile, find_features, open_fea
 from flash_vstream_ros.data.recordings import check_made_of, recordings_named
 from flash_vstream_ros.evaluation.clips import CLIP_LISTS
 from flash_vstream_ros.training.config import DataSource, RunConfig, TrainingConfig
+from flash_vstream_ros.training.held_out import check_trained_on, is_named_held_out
 from flash_vstream_ros.training.memory_loop import MemoryLoop, MemoryTokens
 from flash_vstream_ros.training.sequences import TrainingPrompt, TrainingSequence, make_sequence
 
@@ -55,6 +56,8 @@ class TrainingData(Dataset):
                 raise ValueError(f'{source.text}: expected at least one example, got none')
             for example in examples:
                 self._add(example, source, loop, encoder_id)
+            self._warn_of_held_out(source)
+        self._check_room(geometry.tokens)
 
     @property
     def digests(self) -> dict[str, str]:
@@ -77,7 +80,9 @@ class TrainingData(Dataset):
                 features = open_features(path)
                 loop.check(features)
                 _check_encoder(features, encoder_id)
-                check_made_of(features, recordings_named(Path(source.text).parent, name))
+                recordings = recordings_named(Path(source.text).parent, name)
+                check_made_of(features, recordings)
+                check_trained_on(recordings)
                 self._files[key] = (features, loop)
                 self._digests.setdefault(source.features, {})[key] = features.digest
             frames = self._files[key][0].frames_until(example.at_s)
@@ -85,6 +90,48 @@ class TrainingData(Dataset):
             raise type(error)(f'{example.source}: {error}') from error
         self._examples.append((example, key, frames))
         self._asked.setdefault(key, set()).add(frames)
+
+    def _warn_of_held_out(self, source: DataSource) -> None:
+        files = self._digests.get(source.features, {})
+        names = sorted(Path(path).stem for path in files if is_named_held_out(Path(path).stem))
+        if names:
+            logger.warning(
+                '%s: %d streams have the names of seeds that are kept for validation or tests, as '
+                '%s; who trains on them cannot test on them',
+                source.text,
+                len(names),
+                names[0],
+            )
+
+    def _check_room(self, largest: int) -> None:
+        """Refuse a max_length at which no answer has room for a token.
+
+        :param largest: tokens that any memory has at most.
+        """
+        if self._least_context(largest) < self._max_length:
+            return
+        example, key, frames = min(self._examples, key=lambda item: item[2])
+        memory = 0
+        if key:
+            features, loop = self._files[key]
+            memory = loop.count(features, frames)
+        least = self._least_context(memory)
+        if least >= self._max_length:
+            raise ValueError(
+                f'max_length: expected more than {least} (memory {memory}, prompt '
+                f'{least - memory}, as in {example.source}), got {self._max_length}'
+            )
+
+    def _least_context(self, memory: int) -> int:
+        """Tokens before the answer where they are fewest, or where they are few enough."""
+        before, least = len(self._prompt.before_memory()) + memory, None
+        for example, _, _ in self._examples:
+            for question, _ in example.turns if example.independent else example.turns[:1]:
+                tokens = before + len(self._prompt.after_memory(question))
+                least = tokens if least is None else min(tokens, least)
+                if least < self._max_length:
+                    return least
+        return least
 
     def __len__(self) -> int:
         return len(self._examples)

@@ -30,3 +30,6 @@ class Job(Protocol):
 
     def save(self, folder: Path, state: dict[str, Tensor]) -> None:
         """Write the model as a checkpoint in the published layout."""
+
+    def is_saved(self, folder: Path) -> bool:
+        """Whether a whole checkpoint lies in a folder, of the type that is asked for."""

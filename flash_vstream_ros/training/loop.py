@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import AutocastKwargs, DistributedType, send_to_device, set_seed
+from accelerate.utils import broadcast_object_list, send_to_device, set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from flash_vstream_ros.core.devices import multiplies_bfloat16
+from flash_vstream_ros.training.accelerating import make_accelerator
 from flash_vstream_ros.training.config import RunConfig
 from flash_vstream_ros.training.dataset import MicroBatches
 from flash_vstream_ros.training.job import Job
@@ -103,7 +103,7 @@ class Training:
 
         :raises OSError: an item of the data cannot be read, or the run not be written.
         :raises ValueError: an item of the data is of no use.
-        :raises TrainingError: the loss is no number.
+        :raises TrainingError: the loss is no number, or a step has nothing to learn from.
         """
         path, step = self._state.newest()
         if path is not None:
@@ -113,6 +113,7 @@ class Training:
             logger.info('%s: goes on after step %d of %d', self.out, step, self._end)
         if step >= self._end:
             logger.info('%s: all %d steps are done', self.out, self._end)
+            self._mend_checkpoint()
             return
         self._begin_logs(step)
         batches = iter(self._loader(step))
@@ -163,7 +164,8 @@ class Training:
         parts = [_whole(next(batches)) for _ in range(accelerator.gradient_accumulation_steps)]
         data = [self._job.collate(part) for part in parts]
         counts = [self._job.count(*pair) for pair in zip(data, parts, strict=True)]
-        labels = max(1, int(self._sum(sum(count.labels for count in counts))))
+        labels = int(self._sum(sum(count.labels for count in counts)))
+        self._check_labels(labels, step, parts)
         # Accelerate takes the mean over processes and accumulated parts; this undoes it.
         scale = accelerator.num_processes * len(parts) / labels
         for part, batch, count in zip(parts, data, counts, strict=True):
@@ -178,6 +180,14 @@ class Training:
                 self._optimizer.zero_grad()
             meter.add(total.detach(), count)
         meter.end_step(rate, norm, labels, self._count_skipped(step))
+
+    def _check_labels(self, labels: int, step: int, parts: Sequence[Sequence[Any]]) -> None:
+        if labels == 0:
+            names = '; '.join(self._job.name(item) for part in parts for item in part)
+            raise TrainingError(
+                f'step {step}: no token to learn from in the whole global batch: no answer fits '
+                f'max_length. Its data: {names}. Try a larger max_length or global_batch'
+            )
 
     def _clip(self, step: int, part: Sequence[Any]) -> Tensor:
         # All of them, frozen ones too: by that Accelerate knows FSDP's shards for what they are.
@@ -229,11 +239,22 @@ class Training:
             logger.info('step %d of %d: loss %s, %s tokens/s', step, self._end, loss, speed)
 
     def _save(self, step: int) -> None:
+        self._write_checkpoint()
+        self._state.save(self._accelerator, step)
+
+    def _write_checkpoint(self) -> None:
         state = self._accelerator.get_state_dict(self._model)
         if self._accelerator.is_main_process:
             self._job.save(self.out / CHECKPOINT, state)
-        del state
-        self._state.save(self._accelerator, step)
+
+    def _mend_checkpoint(self) -> None:
+        """Write the checkpoint of a run that is done, where it lacks or is of another type."""
+        folder = self.out / CHECKPOINT
+        # All take part in the writing, so all go by what the first one finds.
+        (is_saved,) = broadcast_object_list([self._job.is_saved(folder)])
+        if not is_saved:
+            logger.info('%s: missing, or not of this save_dtype: written anew', folder)
+            self._write_checkpoint()
 
 
 def _whole(part: list[Any]) -> list[Any]:
@@ -251,41 +272,3 @@ def _share_by_name(worker: int = 0) -> None:
     """
     del worker
     torch.multiprocessing.set_sharing_strategy('file_system')
-
-
-def make_accelerator(config: RunConfig) -> Accelerator:
-    """Make what knows of devices, processes and precision.
-
-    :raises ValueError: the device does not know the precision.
-    """
-    # The steps to accumulate depend on the number of processes, which the first one finds out.
-    accelerator = Accelerator(
-        mixed_precision=config.precision,
-        log_with='tensorboard',
-        project_dir=config.out,
-        # A pass reads each weight once: kept until its end, their casts would only take memory.
-        kwargs_handlers=[AutocastKwargs(cache_enabled=False)],
-    )
-    if config.precision == 'fp16' and accelerator.device.type == 'cpu':
-        raise ValueError('precision: expected bf16 or no on a CPU, got fp16')
-    is_slow = config.precision == 'bf16' and not multiplies_bfloat16(accelerator.device)
-    if is_slow and accelerator.is_main_process:
-        logger.warning(
-            'precision: bf16 is several times as slow as no on this CPU, which has no '
-            'instructions for it; give --set precision=no'
-        )
-    stride = config.micro_batch * accelerator.num_processes
-    accelerator.gradient_accumulation_steps = max(1, config.global_batch // stride)
-    if accelerator.distributed_type == DistributedType.FSDP:
-        # It would cast memory arithmetic, loss and sums of gradients as well. Autocast does not.
-        accelerator.state.fsdp_plugin.mixed_precision_policy = None
-    if accelerator.distributed_type == DistributedType.DEEPSPEED:
-        settings = accelerator.state.deepspeed_plugin.deepspeed_config
-        settings |= {
-            'train_micro_batch_size_per_gpu': config.micro_batch,
-            'gradient_accumulation_steps': accelerator.gradient_accumulation_steps,
-            'gradient_clipping': config.max_grad_norm,
-        }
-        zero = settings.setdefault('zero_optimization', {})
-        zero['stage3_gather_16bit_weights_on_model_save'] = True  # or nothing could be saved
-    return accelerator

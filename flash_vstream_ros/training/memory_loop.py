@@ -108,6 +108,13 @@ class MemoryLoop:
         write_tensor_file(path, computed)
         return _select(computed, frames)
 
+    def count(self, features: FeatureFile, frames: int) -> int:
+        """Count the tokens after the first frames of a stream; nothing is kept.
+
+        :raises ValueError: see :meth:`tokens`.
+        """
+        return _select(self._compute(features, [frames]), frames).count
+
     def _key(self, features: FeatureFile, asked: Sequence[int]) -> str:
         state = features.path.stat()
         geometry = asdict(self._geometry) | {'feature_side': features.side, 'update_ratio': 0}

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flash_vstream_ros.core.checkpoint_files import read_json
+from flash_vstream_ros.core.checkpoint import TOWER
+from flash_vstream_ros.core.checkpoint_files import CheckpointError, read_json, read_tensors
 from flash_vstream_ros.core.checkpoint_saving import (
     TOWER_FOLDER,
     write_description,
@@ -39,6 +40,21 @@ def save_checkpoint(
     if not (folder / 'config.json').exists():
         write_description(folder, config, tower, (source / 'tokenizer.model').read_bytes())
     write_tensors(folder, chain(published_tensors(state, dtype), tower_tensors(source)))
+
+
+def is_saved(folder: Path, dtype: torch.dtype) -> bool:
+    """Whether all files of a checkpoint lie in a folder, its weights in one type.
+
+    :param dtype: of the weights, the tower's excepted.
+    """
+    if not all((folder / name).is_file() for name in ('config.json', 'tokenizer.model')):
+        return False
+    try:
+        tensors = read_tensors(folder)
+        found = next((t.dtype for key, t, _ in tensors if not key.startswith(TOWER)), None)
+    except CheckpointError:
+        return False
+    return found == dtype
 
 
 def saved_config(source: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:

@@ -31,7 +31,7 @@ from flash_vstream_ros.training.labelled_frames import FrameStore
 from flash_vstream_ros.training.loop import CHECKPOINT, run_training
 from flash_vstream_ros.training.meter import Counts
 from flash_vstream_ros.training.patrol_tokenizer import train_tokenizer
-from flash_vstream_ros.training.saving import check_same_model
+from flash_vstream_ros.training.saving import check_same_model, is_saved
 
 VARIANTS = 1000  # of the frames shown of one patrol: more than any run shows
 ENCODER_GAIN = 0.7
@@ -140,6 +140,10 @@ class EncoderJob:
         trained = ((TOWER + name, tensor.cpu().float()) for name, tensor in tower.items())
         rest = ((k, v) for k, v in self._rest.items() if k.removeprefix(TOWER) not in tower)
         write_tensors(folder, chain(rest, trained))
+
+    def is_saved(self, folder: Path) -> bool:
+        """Whether a whole checkpoint lies in a folder; this stage writes float32."""
+        return is_saved(folder, torch.float32)
 
     def _check_folder(self, folder: Path) -> None:
         check_same_model(folder, self._config)

@@ -12,13 +12,19 @@ from torch import Tensor
 from flash_vstream_ros.core.checkpoint import load_checkpoint
 from flash_vstream_ros.core.checkpoint_files import resolve_folder
 from flash_vstream_ros.data.tower import tower_id
+from flash_vstream_ros.data.trained_input import note_training
 from flash_vstream_ros.training.config import TrainingConfig
 from flash_vstream_ros.training.dataset import Item, TrainingData
 from flash_vstream_ros.training.loop import CHECKPOINT, run_training
 from flash_vstream_ros.training.meter import Counts
 from flash_vstream_ros.training.model import TrainedModel
 from flash_vstream_ros.training.origins import digest_origins
-from flash_vstream_ros.training.saving import check_same_model, save_checkpoint, saved_config
+from flash_vstream_ros.training.saving import (
+    check_same_model,
+    is_saved,
+    save_checkpoint,
+    saved_config,
+)
 from flash_vstream_ros.training.sequences import PADDING, TrainingPrompt, make_batch
 
 
@@ -38,6 +44,7 @@ class TuningJob:
     def __init__(self, config: TrainingConfig) -> None:
         self._source = resolve_folder(config.init)
         check_same_model(Path(config.out) / CHECKPOINT, saved_config(self._source)[0])
+        self._training = (config.stage, config.memory_input)
         self.origins = digest_origins(config, self._source)
         self._dtype = getattr(torch, config.save_dtype)
         is_empty = _waits_for_weights()
@@ -83,6 +90,11 @@ class TuningJob:
     def save(self, folder: Path, state: dict[str, Tensor]) -> None:
         """Write a checkpoint: what was trained, and the source's other parts."""
         save_checkpoint(folder, self._source, state, self._dtype)
+        note_training(folder, *self._training)
+
+    def is_saved(self, folder: Path) -> bool:
+        """Whether a whole checkpoint of the type ``save_dtype`` lies in a folder."""
+        return is_saved(folder, self._dtype)
 
 
 def _waits_for_weights() -> bool:

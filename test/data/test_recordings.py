@@ -129,3 +129,11 @@ def test_features_of_another_recording_are_told_from_those_of_this_one(tmp_path)
     words = rf'{path}: features of another recording than {there[0]}: made of other, expected'
     with pytest.raises(ValueError, match=words):
         check({'source': 'other'}, there)
+
+
+def test_a_file_in_place_of_the_folder_is_said(tmp_path):
+    (tmp_path / 'questions.json').write_text('[]')
+    with pytest.raises(
+        NotADirectoryError, match=r'questions\.json: expected the folder .* a file'
+    ):
+        list_recordings(tmp_path / 'questions.json')

@@ -12,9 +12,10 @@ from accelerate.utils import DistributedType
 from training_processes import limit_open_files, start_verb
 
 from flash_vstream_ros.data.features import open_features, write_features
-from flash_vstream_ros.training import loop
+from flash_vstream_ros.training import accelerating, loop
+from flash_vstream_ros.training.accelerating import make_accelerator
 from flash_vstream_ros.training.config import read_training_config
-from flash_vstream_ros.training.loop import TrainingError, make_accelerator
+from flash_vstream_ros.training.loop import TrainingError
 
 
 def test_workers_need_no_open_file_for_each_tensor(write_config):
@@ -99,7 +100,7 @@ def test_deepspeed_is_told_what_the_configuration_says(write_config, monkeypatch
         distributed_type=DistributedType.DEEPSPEED,
         state=SimpleNamespace(deepspeed_plugin=plugin),
     )
-    monkeypatch.setattr(loop, 'Accelerator', lambda **values: accelerator)
+    monkeypatch.setattr(accelerating, 'Accelerator', lambda **values: accelerator)
     path = write_config('deep', max_grad_norm=0.25, global_batch=12, micro_batch=2)
     make_accelerator(read_training_config(path, {}))
     assert plugin.deepspeed_config == {
@@ -120,8 +121,8 @@ def test_a_precision_that_the_cpu_is_slow_in_is_said(
         distributed_type=DistributedType.NO,
         is_main_process=True,
     )
-    monkeypatch.setattr(loop, 'Accelerator', lambda **values: accelerator)
-    monkeypatch.setattr(loop, 'multiplies_bfloat16', lambda device: has)
+    monkeypatch.setattr(accelerating, 'Accelerator', lambda **values: accelerator)
+    monkeypatch.setattr(accelerating, 'multiplies_bfloat16', lambda device: has)
     make_accelerator(read_training_config(write_config('slow', precision=precision), {}))
     is_said = 'give --set precision=no' in caplog.text
     assert is_said == (not has and precision == 'bf16')

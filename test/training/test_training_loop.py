@@ -236,7 +236,7 @@ def test_another_model_in_the_folder_is_not_overwritten(run, checkpoint, tmp_pat
 
 
 def test_answers_that_were_cut_are_counted(run, caplog):
-    run('cut', max_length=160, log_every=2)
+    run('cut', max_length=180, log_every=2)
     assert 'answers did not fit into max_length' in caplog.text
 
 
