@@ -3,6 +3,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,18 @@ def test_a_wrong_argument_is_said_in_a_line(repository, tmp_path, arguments, com
     assert done.returncode == 1
     assert done.stderr.startswith('demo: ' + complaint.format(**places))
     assert done.stderr.count('\n') == 1
+
+
+def test_ctrl_c_while_something_is_imported_ends_it_in_a_line(repository, tmp_path):
+    package = tmp_path / 'flash_vstream_ros'
+    package.mkdir()
+    (package / '__init__.py').write_text('raise KeyboardInterrupt')
+    done = subprocess.run(
+        [sys.executable, '-S', repository / 'scripts' / 'demo.py', '--out', tmp_path / 'out'],
+        env={**os.environ, 'PYTHONPATH': str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, 'demo: interrupted\n')
 
 
 def test_the_questions_beside_a_simulated_recording_are_asked_with_their_truth(demo, tmp_path):
