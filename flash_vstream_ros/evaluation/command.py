@@ -24,9 +24,10 @@ algorithm_1, neighbours, exact, fading, no_abstract, no_temporal, no_retrieved, 
 exemplars; or all
 
 examples:
-  evaluate --model models/patrol-tiny --data data/test --out results/test
-  evaluate --model models/patrol-tiny --data data/test --out results/test \\
-      --features data/test/features --input all --input uniform=runs/uniform
+  python3 -m flash_vstream_ros evaluate --model models/patrol-tiny --data data/test \\
+      --out results/test
+  python3 -m flash_vstream_ros evaluate --model models/patrol-tiny --data data/test \\
+      --out results/test --features data/test/features --input all --input uniform=runs/uniform
   OPENAI_BASE_URL=http://localhost:8000/v1 OPENAI_API_KEY=none OPENAI_MODEL=judge \\
       evaluate --model owner/name --data VStream-QA --out results/vstream --judge llm
 """

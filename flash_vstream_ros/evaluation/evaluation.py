@@ -13,6 +13,7 @@ from flash_vstream_ros.core.pipeline import FlashVStream
 from flash_vstream_ros.data.features import open_features
 from flash_vstream_ros.data.recordings import check_made_of, identity
 from flash_vstream_ros.data.tower import tower_id
+from flash_vstream_ros.data.trained_input import read_trained_input
 from flash_vstream_ros.evaluation.dataset import StreamQuestion, find_question_files, read_dataset
 from flash_vstream_ros.evaluation.inputs import Source, StreamInput, make_input
 from flash_vstream_ros.evaluation.json_lines import JsonLines
@@ -22,6 +23,7 @@ from flash_vstream_ros.evaluation.run_folder import (
     check_folder,
     checkpoint_digest,
     file_digest,
+    forget_recordings,
     settle,
 )
 from flash_vstream_ros.evaluation.runner import (
@@ -165,7 +167,7 @@ class Evaluation:
         inputs = {
             name: {
                 'weights': digests[model],
-                'retrained': name == 'star' or config.inputs[name] is not None,
+                'trained_on': read_trained_input(resolve_folder(model)),
                 'model': model,
                 'description': self._describe(name),
             }
@@ -206,6 +208,8 @@ class Evaluation:
             done = {key_of(record) for record in answers.records}
             for record in progress(self._answer(done)):
                 answers.append(record)
+            if self.unanswered and not self._stored:
+                forget_recordings(self.config.out, self.unanswered)
             wanted = {(i, q.set_name, q.id) for q in self.questions for i in self.inputs}
             return [record for record in answers.records if key_of(record) in wanted]
 

@@ -48,7 +48,8 @@ def to_markdown(summary: Mapping[str, Any], plots: Sequence[str] = ()) -> str:
         'Percent right with the 95 % interval: of answers as if independent (Wilson), and over '
         'streams, whose questions hang together (bootstrap; clips of one source count as one '
         'stream). "star minus this" is over streams, on the same questions. "Tokens": shown to '
-        'the model, on average. "Trained on it": the model was trained on this very input.',
+        'the model, on average. "Trained on it": whether the checkpoint\'s training.json names '
+        'this very input.',
         _overall(inputs),
         *_sets(inputs),
         '## By type of question',
@@ -140,7 +141,7 @@ def _overall(inputs: Mapping[str, Any]) -> str:
                 name,
                 item['description'],
                 f'{item["mean_tokens"]:.0f}',
-                'yes' if item['retrained'] else 'no',
+                _trained_on(name, item),
                 _share(item['overall']),
                 _estimate(item['overall_over_streams']),
                 *(_share(item['groups'][group]) for group in GROUPS),
@@ -152,6 +153,13 @@ def _overall(inputs: Mapping[str, Any]) -> str:
         if judged:
             rows[-1].append('' if item['score'] is None else f'{item["score"]:.2f}')
     return _table([*head, 'score, 0 to 5'] if judged else head, rows)
+
+
+def _trained_on(name: str, item: Mapping[str, Any]) -> str:
+    trained_on = item.get('trained_on')
+    if trained_on is None:
+        return 'not recorded'
+    return 'yes' if trained_on == name else 'no'
 
 
 def _ages(inputs: Mapping[str, Any]) -> str:

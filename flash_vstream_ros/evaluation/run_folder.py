@@ -22,7 +22,7 @@ ANSWERS = 'answers.jsonl'
 JUDGEMENTS = 'judgements.jsonl'
 _VERSION = 1
 _STREAMS = ('features', 'recordings')  # what is noted of each stream
-_DECISIVE = ('weights', 'retrained')  # of an input; its model's path and description may change
+_DECISIVE = ('weights',)  # of an input; its model's path and description may change
 
 
 class FolderLock:
@@ -121,10 +121,21 @@ def settle(
     write_atomically(path, json.dumps(noted, indent=1).encode() + b'\n')
 
 
+def forget_recordings(folder: Path, names: Iterable[str]) -> None:
+    """Let the recordings of streams that failed be exchanged for mended ones.
+
+    :param names: of the streams, by set and stream.
+    :raises OSError: the folder cannot be written.
+    """
+    noted = _read(folder / SETTINGS)
+    noted['recordings'] = {**noted.get('recordings', {}), **dict.fromkeys(names)}
+    write_atomically(folder / SETTINGS, json.dumps(noted, indent=1).encode() + b'\n')
+
+
 def _compare_streams(
     path: Path, kind: str, before: Mapping[str, str], now: Mapping[str, str]
 ) -> None:
-    known = {name: digest for name, digest in now.items() if name in before}
+    known = {name: now[name] for name in now if before.get(name) is not None}
     _compare(path, before, known, f'{kind} of ')
     if now and not before:
         logger.warning('%s does not say of which %s; they are taken to be these', path, kind)

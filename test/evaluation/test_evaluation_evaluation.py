@@ -14,6 +14,7 @@ import torch
 from evaluation_samples import entry, scenes, write_features, write_json
 
 from flash_vstream_ros.core.random_checkpoint import make_random_checkpoint
+from flash_vstream_ros.data.trained_input import note_training
 from flash_vstream_ros.evaluation.evaluation import Evaluation, EvaluationConfig
 from flash_vstream_ros.evaluation.runner import key_of
 
@@ -143,10 +144,22 @@ def test_an_input_may_have_a_model_of_its_own(configure, other_checkpoint):
     }
     assert own != common
     settings = json.loads((config.out / 'run.json').read_text())['inputs']
-    assert (settings['star']['retrained'], settings['uniform']['retrained']) == (True, True)
+    assert (settings['star']['trained_on'], settings['uniform']['trained_on']) == (None, None)
     assert settings['star']['weights'] != settings['uniform']['weights']
-    common_settings = json.loads((configure('common').out / 'run.json').read_text())['inputs']
-    assert common_settings['uniform']['retrained'] is False
+
+
+def test_the_report_says_what_the_checkpoint_says_of_its_training(configure, other_checkpoint):
+    (noted := other_checkpoint.parent / 'noted').mkdir()
+    for path in other_checkpoint.iterdir():
+        (noted / path.name).symlink_to(path)
+    note_training(noted, 2, 'uniform')
+    inputs = {'star': None, 'newest_4': str(noted), 'uniform': str(noted)}
+    config = configure(inputs=inputs, model=str(noted), limit=1)
+    Evaluation(config).run()
+    settings = json.loads((config.out / 'run.json').read_text())['inputs']
+    assert {name: item['trained_on'] for name, item in settings.items()} == dict.fromkeys(
+        inputs, 'uniform'
+    )
 
 
 def test_the_whole_video_path_gives_the_same_answers(configure):

@@ -16,9 +16,9 @@ SETTINGS = {
     'version': 1,
     'path': 'streaming',
     'inputs': {
-        'star': {'weights': 'a', 'retrained': True, 'description': 'the STAR memory'},
-        'uniform': {'weights': 'b', 'retrained': True, 'description': 'even frames'},
-        'last_frame': {'weights': 'a', 'retrained': False, 'description': 'one frame'},
+        'star': {'weights': 'a', 'trained_on': 'star', 'description': 'the STAR memory'},
+        'uniform': {'weights': 'b', 'trained_on': 'uniform', 'description': 'even frames'},
+        'last_frame': {'weights': 'a', 'trained_on': 'star', 'description': 'one frame'},
     },
 }
 
@@ -100,11 +100,14 @@ def test_an_event_without_a_frame_counts_as_not_kept(records):
     assert (events['without_a_frame'], events['kept']) == (1, 13 / 14)
 
 
-def test_the_table_says_what_was_retrained(records):
+def test_the_table_says_what_was_trained_on_it(records):
     text = to_markdown(summarise(records, SETTINGS))
     assert '| star | the STAR memory | 88 | yes | 75.0 [50.5, 89.8] of 16 |' in text
     assert '| uniform | even frames | 88 | yes |' in text
     assert '| last_frame | one frame | 88 | no |' in text
+    old = {name: {'weights': 'a', 'description': '', 'retrained': True} for name in ('star',)}
+    text = to_markdown(summarise(records[:16], {**SETTINGS, 'inputs': old}))
+    assert '| star |  | 88 | not recorded |' in text
 
 
 def test_the_table_says_how_many_tokens_were_shown(records):
