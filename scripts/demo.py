@@ -122,9 +122,14 @@ def write_questions(path: Path, recording: Path, topic: str | None) -> bool:
 
     beside = questions_beside(recording)
     if beside:
+        known = read_questions(beside, recording)
+        asked = known[
+            :: -(-len(known) // ASKED) or 1
+        ]  # evenly, no more than the nodes keep up with
+        print(f'asking {len(asked)} of the {len(known)} questions in {beside}')
         entries = [
             {'at': q.at, 'question': q.question, 'choices': list(q.choices), 'truth': q.truth}
-            for q in read_questions(beside, recording)
+            for q in asked
         ]
     else:
         seconds = length_s(recording, topic)

@@ -62,14 +62,11 @@ def in_words(result: dict[str, Any], width: int | None = None) -> str:
             f'{result["status"]}: {result["message"]}' if result['message'] else result['status']
         )
     paragraphs = [(f'[{result["at"]:.1f} s] ', result['question'])]
+    if result['truth'] and result['status'] == 'OK':
+        said += f'   ({"right" if _is_right(result) else "wrong"})'
+    paragraphs += [('    answer  ', said)]
     if result['truth']:
-        verdict = 'right' if _is_right(result) else 'wrong'
-        paragraphs += [
-            ('    answer  ', f'{said}   ({verdict})'),
-            ('    truth   ', result['truth']),
-        ]
-    else:
-        paragraphs += [('    answer  ', said)]
+        paragraphs += [('    truth   ', result['truth'])]
     paragraphs += [('    ', _origin(result))]
     return '\n'.join(_wrap(label, text, width) for label, text in paragraphs)
 

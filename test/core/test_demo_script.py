@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -64,6 +65,16 @@ def test_the_questions_beside_a_simulated_recording_are_asked_with_their_truth(d
     assert demo.write_questions(tmp_path / 'questions.json', bag, None)
     (asked,) = json.loads((tmp_path / 'questions.json').read_text())
     assert (asked['at'], asked['truth'], asked['choices']) == (5.0, 'yes', ['yes', 'no'])
+
+
+@pytest.mark.parametrize(('written', 'expected'), [(12, 12), (13, 7), (40, 10)])
+def test_of_many_questions_few_are_asked_evenly(demo, tmp_path, written, expected):
+    entries = [{'question': 'Open?', 'end_time': 1.0 * i, 'answer': 'no'} for i in range(written)]
+    (tmp_path / 'patrol.questions.json').write_text(json.dumps(entries))
+    demo.write_questions(tmp_path / 'questions.json', tmp_path / 'patrol', None)
+    asked = json.loads((tmp_path / 'questions.json').read_text())
+    assert len(asked) == expected
+    assert len({later['at'] - q['at'] for q, later in pairwise(asked)}) == 1
 
 
 def test_another_recording_is_asked_questions_spread_over_its_length(demo, tmp_path, monkeypatch):
