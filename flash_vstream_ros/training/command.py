@@ -18,8 +18,8 @@ on simulated patrols, and starts the rest. A run that was interrupted goes on wh
 stood when the same command is given again.
 
 examples:
-  train --stage 1 --config config/training/vicuna7b_stage1.yaml
-  train --stage 2 --config my.yaml --set seed=3 --set out=runs/seed3
+  python3 -m flash_vstream_ros train --stage 1 --config config/training/vicuna7b_stage1.yaml
+  python3 -m flash_vstream_ros train --stage 2 --config my.yaml --set seed=3 --set out=runs/seed3
   accelerate launch -m flash_vstream_ros train --stage 2 --config my.yaml
 """
 EXTRACT_HELP = """\
@@ -28,8 +28,10 @@ as FEATURES/NAME.safetensors: 'feature' (T, N, D) float16, N = side x side. Goes
 it was interrupted. If DATA holds a questions.json, its recordings are taken.
 
 examples:
-  extract data/train --model models/patrol-tiny --out data/train/features
-  extract llava/images --images --model checkpoint --side 8 --out llava/features
+  python3 -m flash_vstream_ros extract data/train --model models/patrol-tiny \\
+      --out data/train/features
+  python3 -m flash_vstream_ros extract llava/images --images --model checkpoint --side 8 \\
+      --out llava/features
 """
 ASSEMBLE_HELP = """\
 Puts a checkpoint in the published layout together: language model, tokenizer and vision
@@ -37,7 +39,7 @@ tower are taken as they are, projector and semantic attention are random until s
 has trained them.
 
 example:
-  assemble checkpoints/start --language lmsys/vicuna-7b-v1.5 \\
+  python3 -m flash_vstream_ros assemble checkpoints/start --language lmsys/vicuna-7b-v1.5 \\
       --vision openai/clip-vit-large-patch14
 """
 
