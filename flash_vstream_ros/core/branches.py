@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers of a batch: what each has still to be read, and what it makes of it."""
+"""The answers of a batch: what each has the next pass read, and what it makes of the logits."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ class Batch(Protocol):
         """A number that no tokens have yet."""
 
     def leave(self, branch: 'Branch') -> None:
-        """Go on without an answer."""
+        """Remove an answer from the batch."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a pass found behind a text.
+class PassResult:
+    """What a pass has computed for a text.
 
     :param logits: (n, V) float32, of the tokens that were wanted.
-    :param likeliest: (2,) float64, the most probable token behind its last: its id and its natural
-        log-probability. None where more than that one was wanted.
+    :param likeliest: (2,) float64, the most probable token after its last: its id and its natural
+        log-probability. None where logits of all tokens were wanted.
     """
 
     logits: Tensor
@@ -76,19 +76,19 @@ class Branch(ABC, Iterator):
 
     @abstractmethod
     def texts(self) -> list[Text]:
-        """What the next pass shall read."""
+        """The texts that the next pass reads."""
 
     @abstractmethod
-    def see(self, found: Sequence['Found']) -> Tensor:
-        """Take what was found behind each text. Returns what the host is to know, float64."""
+    def reduce(self, results: Sequence[PassResult]) -> Tensor:
+        """Reduce the results of its texts, on the device, to float64 values for the host."""
 
     @abstractmethod
-    def note(self, values: list[float]) -> None:
-        """Take what the host knows now."""
+    def take(self, values: list[float]) -> None:
+        """Take the values that were copied to the host."""
 
 
-class Spoken(Branch):
-    """An answer that is spoken token by token: token ids with their natural log-probability."""
+class GeneratedAnswer(Branch):
+    """An answer generated token by token: token ids with their natural log-probability."""
 
     def __init__(
         self,
@@ -96,48 +96,48 @@ class Spoken(Branch):
         prefix: int,
         position: int,
         ids: Sequence[int],
-        how: Sampling,
-        most: int,
+        sampling: Sampling,
+        max_tokens: int,
     ) -> None:
         super().__init__(batch, prefix, position)
         self._unread = list(ids)
-        self._sampling = how
-        self._left = most
-        self._said: tuple[int, float] | None = None
+        self._sampling = sampling
+        self._left = max_tokens
+        self._chosen: tuple[int, float] | None = None
 
     def __next__(self) -> tuple[int, float] | None:
         """The next token.
 
         :raises ModelError: the model computed NaN.
         """
-        said, self._said = self._said, None
-        if said is not None:
-            check_number(said[1])
+        chosen, self._chosen = self._chosen, None
+        if chosen is not None:
+            check_number(chosen[1])
         elif not self._left:
             raise StopIteration
-        return said
+        return chosen
 
     def texts(self) -> list[Text]:
         """The question, then each token that was chosen."""
         text = Text(self._unread, self.segment, (self.prefix,), self._position, True)
         return [text] if self._left else []
 
-    def see(self, found: Sequence[Found]) -> Tensor:
+    def reduce(self, results: Sequence[PassResult]) -> Tensor:
         """Choose the next token."""
         if self._sampling.is_greedy:
-            return found[0].likeliest
-        return chosen_of(found[0].logits[-1], self._sampling)
+            return results[0].likeliest
+        return chosen_of(results[0].logits[-1], self._sampling)
 
-    def note(self, values: list[float]) -> None:
+    def take(self, values: list[float]) -> None:
         """Take the token that was chosen, with its log-probability."""
         self._left -= 1
-        self._said = (int(values[0]), values[1])
+        self._chosen = (int(values[0]), values[1])
         self._position += len(self._unread)
-        self._unread = [self._said[0]]
+        self._unread = [self._chosen[0]]
 
 
-class Scored(Branch):
-    """Given answers behind one question: their summed natural log-probabilities, in groups."""
+class ScoredChoices(Branch):
+    """Given answers to one question: their summed natural log-probabilities, in groups."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class Scored(Branch):
         return scores
 
     def texts(self) -> list[Text]:
-        """The next answers, side by side behind the question; at first that as well."""
+        """The next answers, side by side after the question; at first the question as well."""
         if not self._groups:
             return []
         sees = (self.prefix, self.segment)
@@ -180,14 +180,14 @@ class Scored(Branch):
             texts.insert(0, Text(ids, self.segment, sees[:1], self._position, True))
         return texts
 
-    def see(self, found: Sequence[Found]) -> Tensor:
+    def reduce(self, results: Sequence[PassResult]) -> Tensor:
         """Sum the log-probabilities of the answers that were read."""
-        logits = [each.logits for each in found]
+        logits = [result.logits for result in results]
         if self._first is None:
             self._first, logits = logits[0][-1], logits[1:]
         return scores_of(self._groups[0], self._first, logits)
 
-    def note(self, values: list[float]) -> None:
+    def take(self, values: list[float]) -> None:
         """Take the sums."""
         self._scores = values
         del self._groups[0]

@@ -141,13 +141,30 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
+def check_vocabulary(pieces: int, words: int, folder: Path) -> None:
+    """Check that a language model knows all pieces of a tokenizer.
+
+    :param pieces: of the tokenizer.
+    :param words: the ``vocab_size`` of the language model.
+    :raises CheckpointError: it has fewer.
+    """
+    if pieces > words:
+        raise CheckpointError(
+            f'{folder}/tokenizer.model: its {pieces} pieces do not fit the vocab_size of {words} '
+            f'in config.json'
+        )
+
+
 def check_files(path: str | Path) -> None:
     """Check that a checkpoint's files are there and whole. Reads no weights, downloads nothing.
 
     :param path: a folder, or a hub id, of which the copy on this machine is checked.
     :raises CheckpointError: a file is missing, not to be read, or cut off.
     """
-    folder = Path(path).expanduser()
+    try:
+        folder = Path(path).expanduser()
+    except RuntimeError as error:  # ~ of a user who does not exist
+        raise CheckpointError(f'{shorten(path)}: no such folder: {shorten(error)}') from error
     if not folder.is_dir() and _HUB_ID.fullmatch(str(path)):
         name, _, revision = str(path).partition('@')
         try:

@@ -13,7 +13,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from flash_vstream_ros.core.branches import Branch, Found, Scored, Spoken, Text
+from flash_vstream_ros.core.branches import (
+    Branch,
+    GeneratedAnswer,
+    PassResult,
+    ScoredChoices,
+    Text,
+)
 from flash_vstream_ros.core.devices import send
 from flash_vstream_ros.core.growing_cache import GrowingCache
 from flash_vstream_ros.core.language_model import (
@@ -43,7 +49,7 @@ class ContinuousBatch:
         self._branches: list[Branch] = []
         self._segments = 0
         weight = model.llama.get_input_embeddings().weight
-        self._nothing = Found(torch.zeros(0, weight.shape[0], device=weight.device), None)
+        self._nothing = PassResult(torch.zeros(0, weight.shape[0], device=weight.device), None)
         self.clear()
         if static is not None:
             static.warm_up(self._cache)
@@ -89,24 +95,26 @@ class ContinuousBatch:
 
     def speak(
         self, prefix: Prefix, question_ids: Sequence[int], sampling: Sampling, most: int
-    ) -> Spoken:
+    ) -> GeneratedAnswer:
         """Let an answer be spoken from the next pass on.
 
         :param prefix: of :meth:`LanguageModel.prefill_prefix`.
         :param most: tokens; none is computed behind them.
         """
         known = self._place(prefix)
-        return self._join(Spoken(self, known, prefix.length, question_ids, sampling, most))
+        return self._join(
+            GeneratedAnswer(self, known, prefix.length, question_ids, sampling, most)
+        )
 
     def score_each(
         self, prefix: Prefix, question_ids: Sequence[int], answers: Sequence[Sequence[int]]
-    ) -> Scored:
+    ) -> ScoredChoices:
         """Let given answers be scored from the next pass on.
 
         :param answers: token ids, at least one each.
         """
         known = self._place(prefix)
-        return self._join(Scored(self, known, prefix.length, question_ids, answers))
+        return self._join(ScoredChoices(self, known, prefix.length, question_ids, answers))
 
     def leave(self, branch: Branch) -> None:
         """Go on without an answer; one that has left already may leave again."""
@@ -124,11 +132,11 @@ class ContinuousBatch:
         self._drop_dead()
         texts = self._next_texts()
         read = iter(self._read([text for _, own in texts for text in own]))
-        found = [branch.see([next(read) for _ in own]) for branch, own in texts]
+        found = [branch.reduce([next(read) for _ in own]) for branch, own in texts]
         if found:
             values = iter(torch.cat(found).tolist())  # one wait for the device
             for (branch, _), own in zip(texts, found, strict=True):
-                branch.note([next(values) for _ in own])
+                branch.take([next(values) for _ in own])
 
     def _next_texts(self) -> list[tuple[Branch, list[Text]]]:
         """What the next pass reads: of all answers or as many as fit; the others come next."""
@@ -187,7 +195,7 @@ class ContinuousBatch:
         self._owners = owners
         self._prefixes = [known for known in self._prefixes if known[1] in used]
 
-    def _read(self, texts: Sequence[Text]) -> list[Found]:
+    def _read(self, texts: Sequence[Text]) -> list[PassResult]:
         """Read texts behind what they see. Returns what was found behind each."""
         count = sum(len(text.ids) for text in texts)
         if not count:
@@ -200,10 +208,10 @@ class ContinuousBatch:
         self._owners = torch.cat([self._owners, lines[2]])
         found = self._static.read(lines, self._owners, self._cache) if size else None
         if found is not None:
-            return [Found(row[None], best) for row, best in zip(*found, strict=True)]
+            return [PassResult(row[None], best) for row, best in zip(*found, strict=True)]
         return self._read_plainly(texts, lines)
 
-    def _read_plainly(self, texts: Sequence[Text], lines: Tensor) -> list[Found]:
+    def _read_plainly(self, texts: Sequence[Text], lines: Tensor) -> list[PassResult]:
         """Read texts of any length by the model's own pass."""
         sizes = [min(len(text.ids), 1) if text.is_last_wanted else len(text.ids) for text in texts]
         ends = itertools.accumulate(len(text.ids) for text in texts)
@@ -232,7 +240,7 @@ class ContinuousBatch:
         lasts = [number for number, text in enumerate(texts) if text.is_last_wanted and text.ids]
         best = likeliest_of(torch.stack([rows[number][-1] for number in lasts])) if lasts else ()
         likeliest = dict(zip(lasts, best, strict=True))
-        return [Found(row, likeliest.get(number)) for number, row in enumerate(rows)]
+        return [PassResult(row, likeliest.get(number)) for number, row in enumerate(rows)]
 
 
 def _lines_of(texts: Sequence[Text]) -> Tensor:

@@ -195,5 +195,6 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())
-        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
+        if tensors[name].numel():  # an empty one may have strides that cannot be viewed as bytes
+            digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -16,7 +16,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Generator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from torch import Tensor
 
 from flash_vstream_ros.core.answer import Answer, AnswerClock, choose, speak, stop_check
 from flash_vstream_ros.core.checkpoint import Modules, load_checkpoint
-from flash_vstream_ros.core.checkpoint_files import CheckpointError, resolve_folder
+from flash_vstream_ros.core.checkpoint_files import check_vocabulary, resolve_folder
 from flash_vstream_ros.core.config import QuestionHandlerConfig
 from flash_vstream_ros.core.continuous_batch import ContinuousBatch
 from flash_vstream_ros.core.devices import check_decoding, resolve_device, resolve_dtype
@@ -35,7 +34,7 @@ from flash_vstream_ros.core.prefix_cache import PrefixCache
 from flash_vstream_ros.core.prompt import Prompt, RequestError, TextStream
 from flash_vstream_ros.core.quantization import check_quantization, quantization_of
 from flash_vstream_ros.core.remote_answers import RemoteBatch
-from flash_vstream_ros.core.remote_decoder import KEY_VARIABLE, RemoteDecoder
+from flash_vstream_ros.core.remote_decoder import RemoteDecoder
 from flash_vstream_ros.core.snapshot import MemorySnapshot
 from flash_vstream_ros.core.star_memory import StarMemory
 from flash_vstream_ros.core.static_passes import StaticPasses
@@ -97,12 +96,15 @@ class FlashVStream:
         prompt = Prompt.from_file(folder / 'tokenizer.model') if answers else None
         modules = load_checkpoint(folder, device, dtype, parts, quantization)
         if prompt is not None:
-            _check_vocabulary(prompt, modules, folder)
+            check_vocabulary(prompt.vocabulary, modules.config.language.vocab_size, folder)
         kind = '' if quantization == 'none' else f', layers in {quantization}'
         logger.info('loaded %s as %s%s', modules.report, dtype, kind)
         vstream = cls(modules, prompt, device)
         if decoder_url:
-            vstream.language_model = _remote_decoder(modules, decoder_url, decoder_model)
+            embeddings = modules.language_model.llama.get_input_embeddings()
+            vstream.language_model = RemoteDecoder(
+                modules.config.language, embeddings, decoder_url, decoder_model
+            )
         return vstream
 
     def new_batch(
@@ -262,10 +264,7 @@ class FlashVStream:
         self._check_snapshot(snapshot)
 
     def _fit(self, snapshot: MemorySnapshot, question: str) -> tuple[list[int], int, int]:
-        """Tokens of a question, how many its prompt has, and how many the context has behind it.
-
-        :raises RequestError: none.
-        """
+        """Tokens of a question, how many its prompt has, and how many the context has left."""
         question_ids = self.prompt.after_memory(question)
         context, asked = self.language_model.context, len(question_ids)
         prefix_tokens = len(self.prompt.before_memory()) + snapshot.token_count
@@ -298,18 +297,3 @@ class FlashVStream:
             raise RuntimeError(
                 f"this model was loaded without its {name} part; load it with parts=('{name}',)"
             )
-
-
-def _check_vocabulary(prompt: Prompt, modules: Modules, folder: Path) -> None:
-    words = modules.config.language.vocab_size
-    if prompt.vocabulary > words:
-        raise CheckpointError(
-            f'{folder}/tokenizer.model: its {prompt.vocabulary} pieces do not fit the '
-            f'vocab_size of {words} in config.json'
-        )
-
-
-def _remote_decoder(modules: Modules, url: str, model: str) -> RemoteDecoder:
-    embeddings = modules.language_model.llama.get_input_embeddings()
-    key = os.environ.get(KEY_VARIABLE, '')
-    return RemoteDecoder(modules.config.language, embeddings, url, model, key)

@@ -7,6 +7,7 @@ writes it, in base64. Here remain the embeddings of the text and the projector o
 
 import base64
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,9 @@ class RemoteDecoder:
     :param embeddings: of its tokens.
     :param url: base of the server's interface, as ``http://host:8000/v1``.
     :param model: its name there; empty: the first that the server has.
-    :param api_key: for the server; most local ones want none.
+
+    The API key is that of :data:`KEY_VARIABLE` in the environment; most local servers want none.
+
     :raises ValueError: the package openai is not there.
     """
 
@@ -61,7 +64,6 @@ class RemoteDecoder:
         embeddings: nn.Embedding,
         url: str,
         model: str = '',
-        api_key: str = '',
     ) -> None:
         try:
             import openai  # only who has a server needs it
@@ -75,10 +77,9 @@ class RemoteDecoder:
         self._embeddings = embeddings
         self._end_id = config.eos_token_id
         self.context: int = config.max_position_embeddings
+        key = os.environ.get(KEY_VARIABLE) or 'none'
         timeout = openai.Timeout(_SILENCE_S, connect=_CONNECT_S)
-        self._client = openai.OpenAI(
-            base_url=url, api_key=api_key or 'none', max_retries=0, timeout=timeout
-        )
+        self._client = openai.OpenAI(base_url=url, api_key=key, max_retries=0, timeout=timeout)
 
     def embed(self, token_ids: Sequence[int]) -> Tensor:
         """Token ids -> (N, E) embeddings."""

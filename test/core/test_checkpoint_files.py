@@ -234,6 +234,11 @@ def test_files_that_are_all_there_are_found_whole(whole):
     check_files(whole)
 
 
+def test_the_home_of_nobody_is_no_folder():
+    with pytest.raises(CheckpointError, match='~nosuch_user/model: no such folder'):
+        check_files('~nosuch_user/model')
+
+
 def test_a_tower_of_which_only_the_config_lies_beside_is_whole(whole):
     """Its weights are those of the checkpoint."""
     (whole / 'tower' / 'model.safetensors').unlink()

@@ -45,6 +45,13 @@ def test_a_memory_without_anything_has_nothing_attached(tmp_path: Path) -> None:
     assert read_attached(tmp_path / 'memory') == {}
 
 
+def test_an_empty_column_of_a_table_is_attached(tmp_path: Path) -> None:
+    """As the stamps of the pictures of a memory that has none."""
+    column = torch.zeros(3, 2, dtype=torch.int64)[:, 0][3:]
+    make_memory().save(tmp_path / 'memory', attached={'stamps': column})
+    assert read_attached(tmp_path / 'memory')['stamps'].shape == (0,)
+
+
 def test_damage_to_what_is_attached_is_damage_to_the_file(saved) -> None:
     _, path = saved
     data = bytearray(path.read_bytes())
