@@ -29,7 +29,8 @@ examples:
   python3 -m flash_vstream_ros evaluate --model models/patrol-tiny --data data/test \\
       --out results/test --features data/test/features --input all --input uniform=runs/uniform
   OPENAI_BASE_URL=http://localhost:8000/v1 OPENAI_API_KEY=none OPENAI_MODEL=judge \\
-      evaluate --model owner/name --data VStream-QA --out results/vstream --judge llm
+      python3 -m flash_vstream_ros evaluate --model owner/name --data VStream-QA \\
+      --out results/vstream --judge llm
 """
 
 
