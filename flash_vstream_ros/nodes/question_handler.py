@@ -218,7 +218,7 @@ def _nothing_of(question: Question, memory: ReceivedMemory) -> str:
 
 def _load(config: QuestionHandlerConfig) -> FlashVStream:
     if not config.decoder_url:  # first, because weights take a while
-        check_decoding(config.decoding, resolve_device(config.device))
+        check_decoding(config.decoding, resolve_device(config.device), config.quantization)
     return FlashVStream.from_pretrained(
         config.model,
         config.device,
