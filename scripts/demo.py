@@ -8,6 +8,7 @@ they are needed: a wrong path is said at once, and Ctrl-C ends it without a trac
 
 import argparse
 import json
+import math
 import os
 import random
 import signal
@@ -123,9 +124,8 @@ def write_questions(path: Path, recording: Path, topic: str | None) -> bool:
     beside = questions_beside(recording)
     if beside:
         known = read_questions(beside, recording)
-        asked = known[
-            :: -(-len(known) // ASKED) or 1
-        ]  # evenly, no more than the nodes keep up with
+        every = math.ceil(len(known) / ASKED) or 1
+        asked = known[::every]  # no more than the nodes keep up with
         print(f'asking {len(asked)} of the {len(known)} questions in {beside}')
         entries = [
             {'at': q.at, 'question': q.question, 'choices': list(q.choices), 'truth': q.truth}
@@ -181,7 +181,6 @@ def run(path: Path, topic: str | None, model: Path, out: Path, speed: float) -> 
     """Start both nodes and the replay, and wait for the replay's end.
 
     :param speed: 2.0 plays twice as fast as it was recorded.
-
     :returns: its exit status; 1 where a node ended before it.
     """
     from flash_vstream_ros.nodes.processes import NodeProcess
