@@ -7,7 +7,7 @@ from flash_vstream_ros.nodes.ask_errors import AskError
 
 LONG = 3000  # tokens: seconds of work, should nobody end it
 # Seconds of work before the first piece of an answer, as much as a request may hold
-MANY_CHOICES = [f'{n} ' + 'no ' * 98 for n in range(300)]
+MANY_CHOICES = [f'{n} ' + 'no ' * 320 for n in range(100)]
 
 
 def caught(function):

@@ -153,6 +153,18 @@ def client(robot: 'Robot') -> Iterator['VStreamClient']:
 
 
 @pytest.fixture
+def blind_robot(robot: 'Robot') -> Iterator['Robot']:
+    """The robot without the test's own camera, which would be a second one beside a driver."""
+    from own_nodes import RELIABLE
+    from sensor_msgs.msg import Image
+
+    node = robot.station.node
+    robot.station.call(node.destroy_publisher, robot.camera)
+    yield robot
+    robot.camera = robot.station.call(node.create_publisher, Image, 'image', RELIABLE)
+
+
+@pytest.fixture
 def stand_in(namespace: str) -> Iterator['StandIn']:
     """A question handler that answers what the test tells it to, or never."""
     from stand_ins import StandIn

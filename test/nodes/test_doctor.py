@@ -104,10 +104,11 @@ def process():
         process.communicate()
 
 
-def test_of_a_healthy_robot_all_checks_are_ok_and_the_exit_status_is_0(robot, process):
+def test_of_a_healthy_robot_all_checks_are_ok_and_the_exit_status_is_0(blind_robot, process):
     """A real camera driver, both nodes, and the doctor, each a process of its own."""
+    robot = blind_robot
     arguments = ('--size', '320', '240', '--rate', '15', '--seconds', '600')
-    process(start_driver(robot.camera.topic_name, camera_environment(), *arguments))
+    process(start_driver(f'{robot.namespace}/image', camera_environment(), *arguments))
     ends = time.monotonic() + PATIENCE_S
     while True:
         done = subprocess.run(
