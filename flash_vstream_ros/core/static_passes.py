@@ -7,10 +7,8 @@ places can be started as a whole: as a captured CUDA graph, or compiled by ``tor
 """
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 
 import torch
@@ -18,6 +16,7 @@ from torch import Tensor
 from transformers import LlamaForCausalLM
 from transformers.cache_utils import Cache, DynamicLayer
 
+from flash_vstream_ros.core.compiling import Buffers, compiled, forget_compiled, leave_open
 from flash_vstream_ros.core.cuda_graphs import capture
 from flash_vstream_ros.core.growing_cache import GrowingCache
 from flash_vstream_ros.core.language_model import LanguageModel, likeliest_of
@@ -26,11 +25,9 @@ logger = logging.getLogger(__name__)
 
 NOBODY = -1  # owner of what no token sees, and of the tokens that fill a pass up
 _LINES = 5  # of what is told of each token: see StaticPasses.read
-_CACHE_VARIABLE = 'TORCHINDUCTOR_CACHE_DIR'
 # How far logits of the same pass may be apart, of the largest one.
 _TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.1}
 
-Buffers = Sequence[tuple[Tensor, Tensor]]
 Pass = Callable[[], tuple[Tensor, Tensor]]
 
 
@@ -161,16 +158,24 @@ class StaticPasses:
             means nothing.
         """
         started = perf_counter()
+        self._try_to_warm_up(cache)
+        if self.fault and self._kind == 'compiled' and forget_compiled(self.fault):
+            logger.warning('what was compiled before is deleted, and compiled again')
+            self.fault = ''
+            cache.empty()
+            self._try_to_warm_up(cache)
+        if not self.fault:
+            logger.info('decoding %s: ready in %.1f s', self.state, perf_counter() - started)
+
+    def _try_to_warm_up(self, cache: GrowingCache) -> None:
         try:
             self._warm_up(cache)
         except Exception as error:  # noqa: BLE001 - plain passes may do, also on a full device
             self._give_up(error)
-        if not self.fault:
-            logger.info('decoding %s: ready in %.1f s', self.state, perf_counter() - started)
 
     def _warm_up(self, cache: GrowingCache) -> None:
         if self._kind == 'compiled':
-            self._function = partial(_compiled(_read), self._model.llama)
+            self._function = partial(compiled(_read), self._model.llama)
         empty = self._model.prefill_prefix(self._model.embed([0]))
         cache.append(empty.layers)
         sizes = self._sizes if self._is_captured else self._sizes[:2]  # 2: as any above
@@ -240,7 +245,7 @@ class StaticPasses:
         told, owners = self._told[size].device, self._owners.device
         given = (told[:_LINES], told[_LINES], owners, buffers)
         if self._kind == 'compiled':
-            _leave_open(size, *given)
+            leave_open(size, *given)
         made = partial(self._function, *given)
         if self._is_captured:
             try:
@@ -266,28 +271,6 @@ class StaticPasses:
 def doubled(most: int) -> list[int]:
     """1, 2, 4 and so on, and the most."""
     return sorted({2**n for n in range(most.bit_length())} | {most})
-
-
-def _compiled(function: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., object]:
-    # Here, because it is torch's own affair and plain passes need none of it.
-    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
-
-    if os.environ.get(_CACHE_VARIABLE) in (None, default_cache_dir()):
-        # Not where torch has it, in /tmp, which the next boot may clear.
-        home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-        os.environ[_CACHE_VARIABLE] = str(Path(home) / 'flash_vstream_ros' / 'compiled')
-    return torch.compile(function, fullgraph=True, options={'compile_threads': 1})
-
-
-def _leave_open(
-    size: int, lines: Tensor, places: Tensor, owners: Tensor, buffers: Buffers
-) -> None:
-    """Let what is compiled serve any capacity of the cache, and any number of tokens above one."""
-    open_sizes = [(owners, 0), *((buffer, 2) for pair in buffers for buffer in pair)]
-    if size > 1:  # torch.compile takes a size of 1 for a case of its own
-        open_sizes += [(lines, 1), (places, 0)]
-    for tensor, dimension in open_sizes:
-        torch._dynamo.mark_dynamic(tensor, dimension)
 
 
 def _compare(found: Tensor, expected: Tensor, dtype: torch.dtype) -> None:

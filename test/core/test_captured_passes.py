@@ -122,7 +122,7 @@ def test_bursts_of_questions_capture_nothing_anew(monkeypatch):
 
 @pytest.mark.parametrize(('context', 'room'), [(10_000, None), (128, 128)])
 def test_a_model_makes_room_for_questions_about_two_memories(context, room, vstream, monkeypatch):
-    monkeypatch.setattr(static_passes, '_compiled', lambda plain: plain)
+    monkeypatch.setattr(static_passes, 'compiled', lambda plain: plain)
     monkeypatch.setattr(vstream.language_model.llama.config, 'max_position_embeddings', context)
     prefix = len(vstream.prompt.before_memory()) + vstream.geometry.tokens
     batch = vstream.new_batch(3, 'compiled')
@@ -169,7 +169,7 @@ def test_others_may_capture_while_a_pass_is_compiled(model, monkeypatch):
         with cuda_graphs._lock:
             return captures(function, device)
 
-    monkeypatch.setattr(static_passes, '_compiled', compiled)
+    monkeypatch.setattr(static_passes, 'compiled', compiled)
     batch = captured_batch(model, monkeypatch, capture_alone, most=1, is_compiled=True)
     assert not batch._static.fault
     assert captures.count == 1

@@ -31,7 +31,7 @@ def fail_to_make(monkeypatch, error):
     def made(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(static_passes, '_compiled', lambda _: made)
+    monkeypatch.setattr(static_passes, 'compiled', lambda _: made)
 
 
 @pytest.fixture(scope='module')
@@ -175,7 +175,7 @@ def test_passes_that_compute_something_else_are_not_used(model, monkeypatch):
     def off(plain):
         return lambda *given: (plain(*given)[0] + 0.5, plain(*given)[1])
 
-    monkeypatch.setattr(static_passes, '_compiled', off)
+    monkeypatch.setattr(static_passes, 'compiled', off)
     batch = ContinuousBatch(model, StaticPasses(model, most=4, room=30, is_compiled=True))
     assert 'its logits are 0.5 from those of a plain pass' in batch.decoding
     prefix = read_prefix(model, 20)
@@ -226,3 +226,31 @@ def test_tokens_see_their_own_segment_and_those_before_it():
     ]
     assert hidden.min() == torch.finfo(torch.float32).min
     assert max(map(max, QUESTIONS)) < VOCABULARY
+
+
+@pytest.mark.parametrize('is_ours', [True, False])
+def test_what_a_kill_left_half_compiled_is_compiled_again(
+    is_ours, model, monkeypatch, tmp_path, caplog
+):
+    """Else each later start would answer by plain passes."""
+    library = tmp_path / 'flash_vstream_ros' / 'compiled' / 'ab' / 'cab.main.so'
+    library.parent.mkdir(parents=True)
+    library.touch()
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path if is_ours else tmp_path / 'other'))
+    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(library.parents[1]))
+
+    def load(plain):
+        def loaded(*given):
+            if library.exists():  # as torch says it
+                raise ImportError(f'{library}: file too short')
+            return plain(*given)
+
+        return loaded
+
+    monkeypatch.setattr(static_passes, 'compiled', load)
+    batch = ContinuousBatch(model, StaticPasses(model, most=4, room=30, is_compiled=True))
+    assert library.exists() != is_ours
+    assert ('compiled again' in caplog.text) == is_ours
+    assert (batch.decoding == 'compiled') == is_ours
+    prefix = read_prefix(model, 20)
+    assert_equal(speak(batch, prefix, QUESTIONS, 5), model, prefix, QUESTIONS)
