@@ -41,13 +41,12 @@ def resolve_folder(path: str | Path) -> Path:
         raise CheckpointError(
             "model: expected a checkpoint's folder or a hub id as IVGSZ/Flash-VStream-7b, got none"
         )
+    folder = _expanded(path)
     try:
-        folder = Path(path).expanduser()
         if folder.is_dir():
             return folder
         is_there = folder.exists()
-    # A name too long for the system, or ~ of a user who does not exist
-    except (OSError, RuntimeError) as error:
+    except OSError as error:  # a name too long for the system
         raise CheckpointError(f'{shorten(path)}: no such folder: {shorten(error)}') from error
     if is_there:
         raise CheckpointError(f'{path}: expected the folder of a checkpoint, got a file')
@@ -141,6 +140,13 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
+def _expanded(path: str | Path) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # ~ of a user who does not exist
+        raise CheckpointError(f'{shorten(path)}: no such folder: {shorten(error)}') from error
+
+
 def check_vocabulary(pieces: int, words: int, folder: Path) -> None:
     """Check that a language model knows all pieces of a tokenizer.
 
@@ -161,10 +167,7 @@ def check_files(path: str | Path) -> None:
     :param path: a folder, or a hub id, of which the copy on this machine is checked.
     :raises CheckpointError: a file is missing, not to be read, or cut off.
     """
-    try:
-        folder = Path(path).expanduser()
-    except RuntimeError as error:  # ~ of a user who does not exist
-        raise CheckpointError(f'{shorten(path)}: no such folder: {shorten(error)}') from error
+    folder = _expanded(path)
     if not folder.is_dir() and _HUB_ID.fullmatch(str(path)):
         name, _, revision = str(path).partition('@')
         try:

@@ -134,8 +134,6 @@ def _fault(model: str) -> str:
         check_files(model)
     except CheckpointError as error:
         return str(error)
-    except RuntimeError as error:  # pathlib's, of ~ with a user that there is not
-        return f'{quote(model)}: {error}'
     return ''
 
 
